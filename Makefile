@@ -1,0 +1,94 @@
+# Everything a person types. Recipes are plain sh; the versions stand in constraints.txt.
+
+PYTHON ?= python3
+RECIPE ?= quickstart
+DATA ?=
+TORCH_INDEX ?=
+BENCH ?= *
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+RUN_STAMP := $(VENV)/.stamp-run
+DEV_STAMP := $(VENV)/.stamp-dev
+VERSIONS := pyproject.toml constraints.txt
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+export PIP_PROGRESS_BAR := off
+# An empty DATA leaves the choice to STILLHOUSE_DATA, or to the default ./stillhouse-data.
+ifneq ($(DATA),)
+export STILLHOUSE_DATA := $(DATA)
+endif
+
+.PHONY: help run test check lint types wheel bench constraints clean FORCE
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  RECIPE=NAME       which recipe `make run` runs (now: $(RECIPE))'
+	@echo '  DATA=DIR          where its lake is (default: STILLHOUSE_DATA, else ./stillhouse-data)'
+	@echo '  TORCH_INDEX=URL   package index to take torch from, say for the CPU build where the'
+	@echo '                    default index would bring CUDA along'
+	@echo '  PYTHON=PROGRAM    a Python of 3.11 or later to set up with (now: $(PYTHON))'
+	@echo '  BENCH=NAME        which benchmark `make bench` runs (default: all)'
+
+run: $(RUN_STAMP) ## set up, then run one night of RECIPE
+	$(BIN)/stillhouse run $(RECIPE)
+
+test: $(DEV_STAMP) ## set up, then run the default tests
+	$(BIN)/python -m pytest
+
+check: lint types wheel test ## all that CI runs: format, lint, types, wheel, every test but the soak
+	$(BIN)/python -m pytest -m "kill or teacher"
+
+lint: $(DEV_STAMP) ## check the format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV_STAMP) ## check the types, strictly
+	$(BIN)/mypy
+
+wheel: $(DEV_STAMP) ## build the wheel and try it in an environment of its own
+	@sh tests/try_wheel.sh $(BIN)/python
+
+bench: $(DEV_STAMP) ## run the benchmarks in tests/bench
+	@for file in tests/bench/$(BENCH).py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean: ## remove .venv, builds and tool caches; lakes and teachers stay
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Not part of a set-up: needs uv on the PATH. torch's CUDA packages are left out, because the CPU
+# build does not have them and a version of theirs would be a promise that nobody has tested.
+constraints: ## write constraints.txt anew after a change of pyproject.toml
+	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra dev \
+		--no-header --no-annotate --output-file constraints.txt pyproject.toml
+	sed -E '/^(cuda|nvidia|triton)/d; s/ *;.*//' constraints.txt > constraints.tmp
+	mv constraints.tmp constraints.txt
+
+# .place remembers where the environment was made. A copied or moved one would run the code of the
+# old folder, so it is made again; the file's time does not change otherwise, and nothing follows.
+$(VENV)/.place: FORCE
+	@test -x $(BIN)/python && test "$$(cat $@ 2>/dev/null)" = "$(CURDIR)" && exit 0; \
+	for python in $(PYTHON) python3.13 python3.12 python3.11; do \
+		"$$python" -c '$(IS_NEW_ENOUGH)' 2>/dev/null || continue; \
+		rm -rf $(VENV) && "$$python" -m venv $(VENV) && echo "$(CURDIR)" > $@; exit; \
+	done; \
+	echo "stillhouse needs Python 3.11 or later; found neither as '$(PYTHON)' nor as" \
+		"python3.11, 3.12 or 3.13. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+
+$(RUN_STAMP): $(VENV)/.place $(VERSIONS)
+	$(call install,.)
+	@touch $@
+
+$(DEV_STAMP): $(VENV)/.place $(VERSIONS)
+	$(call install,.[dev])
+	@touch $(RUN_STAMP) $@
+
+define install
+	@echo "Setting up $(VENV) with the versions of constraints.txt (some minutes the first time) ..."
+	@$(if $(TORCH_INDEX),$(PIP) install -c constraints.txt --no-deps --index-url '$(TORCH_INDEX)' torch)
+	@$(PIP) install -c constraints.txt -e '$(1)'
+endef
