@@ -1,0 +1,1 @@
+"""Words -> prompts -> teacher text -> verdicts -> story rows."""
