@@ -15,7 +15,7 @@ from datagen.config import SamplingConfig, ShardConfig, VerdictConfig
 from datagen.engines.base import Completion, Engine, Request, TokensWritten
 from datagen.measures import required_hits, unknown_words, words_of
 from datagen.plan import PromptSpec, plan_item
-from datagen.prompts import PROMPT_VERSION, instruction, prefix, prompt_id
+from datagen.prompts import instruction, prefix, prompt_id
 from datagen.verdict import judge
 from datagen.vocabulary import Vocabulary
 from warehouse.identity import Json, digest, digest_bytes, seed_from
@@ -28,7 +28,7 @@ STAGE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All that the stories of a run follow from, but for the indices and the numerics class.
+    """What the stories of a run are written from.
 
     allows_instructions: the teacher is told what to write; otherwise it continues a prefix that holds the three words.
     """
@@ -39,20 +39,6 @@ class Order:
     verdicts: VerdictConfig
     teacher_digest: str
     allows_instructions: bool
-
-    def run_id(self, indices: range) -> str:
-        """The id of the run that writes the stories of these plan indices."""
-        return digest(
-            "generate",
-            STAGE_VERSION,
-            PROMPT_VERSION,
-            self.vocabulary.digest,
-            self.plan_seed,
-            self.sampling.model_dump(),
-            self.verdicts.model_dump(),
-            self.teacher_digest,
-            [indices.start, indices.stop],
-        )
 
 
 @dataclass(frozen=True, slots=True)

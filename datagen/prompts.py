@@ -12,8 +12,9 @@ from warehouse.identity import Json, digest
 PROMPT_VERSION = 1
 
 _TASK = (
-    "Write a short story of about 80 words for a 3-year-old child. Use only simple words. "
-    'The story must use the verb "{verb}", the noun "{noun}" and the adjective "{adjective}".'
+    "Write a very short story (4 sentences) for a small child. "
+    'The story must use the verb "{verb}", the noun "{noun}" and the adjective "{adjective}". '
+    "Use only simple words."
 )
 _FEATURE_SENTENCES = {
     "dialogue": "In the story, someone talks.",

@@ -1,0 +1,166 @@
+"""The sections of a recipe that distill owns: what is captured, what a student reads, how it is
+trained and judged.
+"""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from distill.students.presets import preset_named
+
+
+class TokenSpaceConfig(BaseModel):
+    """What a student's ids mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vocab_size: int = Field(
+        ge=300,
+        le=1_000_000,
+        description="ids of the trimmed tokenizer; fewer: a cheaper student, more documents left out",
+    )
+
+
+class CaptureConfig(BaseModel):
+    """What is asked of the teacher about finished text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_draws: int = Field(
+        ge=1,
+        le=255,
+        description="R, ids drawn at each position; more: less noise in each target, more storage",
+    )
+    seed: int = Field(ge=0, lt=2**63, description="another seed draws other ids from the same law")
+    batch_size: int = Field(
+        ge=1,
+        le=4096,
+        description="documents in one forward pass; it moves last bits, so it is part of the run's id",
+    )
+
+
+class TrainConfig(BaseModel):
+    """How a student is trained; what an experiment compares has no default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str = Field(description="the student's shape, one of distill.students.presets.PRESETS")
+    num_tokens: int = Field(
+        ge=1,
+        description="target tokens seen in all, repeats counted; the last step may pass it",
+    )
+    alpha: float = Field(
+        ge=0,
+        le=1,
+        description="weight of the teacher's draws; the text's own token has the rest; 0: no draws",
+    )
+    seed: int = Field(ge=0, lt=2**63, description="of the first weights and the documents' order")
+    tokens_per_step: int = Field(
+        default=2048,
+        ge=1,
+        description="target tokens of one optimizer step; fewer make more, noisier steps",
+    )
+    max_batch_tokens: int = Field(
+        default=1024,
+        ge=1,
+        description="padded tokens in a forward pass; each takes 4 bytes * V; moves last bits only",
+    )
+    learning_rate: float = Field(
+        default=3e-3, gt=0, le=1, description="peak rate of AdamW; larger students want lower ones"
+    )
+    warmup_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="share of the steps in which the rate rises to its peak",
+    )
+    decay_share: float = Field(
+        default=0.3, ge=0, le=1, description="share of the steps, the last ones, in which it falls"
+    )
+    weight_decay: float = Field(
+        default=0.1, ge=0, le=1, description="of matrices, times the rate, at each step"
+    )
+    grad_clip: float = Field(
+        default=1.0, gt=0, description="L2 norm to which a larger gradient is scaled down"
+    )
+    checkpoint_every_steps: int = Field(
+        default=50,
+        ge=1,
+        description="fewer lose less work in a kill and write more; not in the run's identity",
+    )
+    words_line_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description='share of documents read after a line "Words: a, b, c"; 0: tell --words is in vain',
+    )
+
+    @field_validator("preset")
+    @classmethod
+    def _preset_exists(cls, name: str) -> str:
+        return preset_named(name).name
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.warmup_share + self.decay_share > 1:
+            raise ValueError(
+                "warmup_share + decay_share must be at most 1, found "
+                f"{self.warmup_share} + {self.decay_share}: lower one of them"
+            )
+        return self
+
+
+class EvaluateConfig(BaseModel):
+    """How a student is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(
+        ge=0, lt=2**63, description="of the intervals' resamples and the sample stories"
+    )
+    num_tokens_per_batch: int = Field(
+        default=2048,
+        ge=1,
+        le=1_000_000,
+        description="padded ids scored at once; more are faster, take 4V bytes each, move last bits",
+    )
+    num_resamples: int = Field(
+        default=10_000,
+        ge=1_000,
+        le=1_000_000,
+        description="draws of the document bootstrap; fewer make the bounds themselves noisy",
+    )
+    num_samples: int = Field(ge=0, le=10_000, description="stories that the student is asked for")
+    temperature: float = Field(
+        ge=0, le=10, description="of the sample stories; 0 always takes the likeliest symbol"
+    )
+    top_k: int | None = Field(
+        default=None, ge=1, description="symbols that a draw may fall on; absent: all of them"
+    )
+    max_new_tokens: int = Field(
+        ge=1, le=100_000, description="symbols after which a sample story is cut off"
+    )
+
+
+class PromoteConfig(BaseModel):
+    """When a challenger takes the champion's place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin_share: float = Field(
+        default=0.005,
+        ge=0,
+        lt=1,
+        description="share of the champion's bits per byte that a gain must exceed; "
+        "below the spread between seeds, luck is promoted",
+    )
+    min_documents: int = Field(
+        default=30,
+        ge=2,
+        description="selection documents below which nothing is promoted over a champion",
+    )
+    max_left_out_share: float = Field(
+        ge=0,
+        le=1,
+        description="gate: share of training documents that the space may leave out",
+    )

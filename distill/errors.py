@@ -1,0 +1,7 @@
+"""What callers of distill catch."""
+
+
+class DistillError(ValueError):
+    """Something asked of distill cannot be: the message says what was expected, found, where, what
+    to do.
+    """

@@ -1,0 +1,76 @@
+"""Scores of many documents as the flat rows that the warehouse keeps: metric, value, bounds, n."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distill.evaluation.agreement import Agreement
+from distill.evaluation.intervals import (
+    NUM_RESAMPLES,
+    Estimate,
+    Values,
+    bits_per_byte,
+    mean_share,
+    ratio,
+)
+from distill.evaluation.scoring import DocumentScore
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure of one subject on one suite: point estimate, 95 % bounds, and what n of it stand
+    behind it.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def bits_per_byte_metrics(
+    scores: Sequence[DocumentScore], *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> list[Metric]:
+    """bits_per_byte and bits_per_byte_without_end over the documents; n counts documents."""
+    num_bytes = [score.num_bytes for score in scores]
+    figures = {
+        "bits_per_byte": [score.nats for score in scores],
+        "bits_per_byte_without_end": [score.nats_without_end for score in scores],
+    }
+    return [
+        _metric(name, bits_per_byte(nats, num_bytes, seed=seed, num_resamples=num_resamples))
+        for name, nats in figures.items()
+    ]
+
+
+def agreement_metric(
+    agreements: Sequence[Agreement], *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> Metric | None:
+    """top1_agreement over the documents that could be compared, n counting their positions; None if
+    there are none.
+
+    Positions of a document are not independent, so the interval resamples documents.
+    """
+    counted = [item for item in agreements if item.num_top1]
+    if not counted:
+        return None
+    estimate = ratio(
+        [item.num_top1_agree for item in counted],
+        [item.num_top1 for item in counted],
+        seed=seed,
+        num_resamples=num_resamples,
+    )
+    num_positions = sum(item.num_top1 for item in counted)
+    bounds = max(0.0, estimate.low), min(1.0, estimate.high)
+    return Metric("top1_agreement", estimate.value, *bounds, num_positions)
+
+
+def share(metric: str, values: Values) -> Metric:
+    """The mean of one value in [0, 1] per story (say, the share of its required words), with
+    Wilson's interval.
+    """
+    return _metric(metric, mean_share(values))
+
+
+def _metric(name: str, estimate: Estimate) -> Metric:
+    return Metric(name, estimate.value, estimate.low, estimate.high, estimate.n)

@@ -1,0 +1,118 @@
+"""A student on disk: a folder that transformers, vLLM and llama.cpp's converter read as it is.
+
+config.json, generation_config.json, model.safetensors (tied weights once), tokenizer.json,
+tokenizer_config.json, token_space.json (what its ids mean in the teacher's terms) and README.md
+(the model card). The folder appears whole or not at all. Loading reads safetensors and JSON only:
+no pickle, no code from the folder.
+"""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from distill import tokens
+from distill.checkpoint import sync
+from distill.errors import DistillError
+from distill.tokens import TokenSpace
+from warehouse.identity import folder_digest
+
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
+_TIED = "lm_head.weight"
+# What a student is; the rest names library versions or is prose, and may differ.
+_COMPARED = (WEIGHTS_FILE, tokens.SPACE_FILE, tokens.TOKENIZER_FILE)
+
+
+def save_student(folder: Path, model: LlamaForCausalLM, space: TokenSpace, card: str) -> None:
+    """Make `folder` hold the student, durably and in one rename.
+
+    A folder that already holds the same weights and token space is left as it is; DistillError if
+    it holds others, or if the model's ids are not the space's.
+    """
+    _check_ids(model, space)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".unfinished-{folder.name}-{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        _write(unfinished, model, space, card)
+        _put(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_student(folder: Path) -> tuple[LlamaForCausalLM, TokenSpace]:
+    """The student that save_student put there, ready to evaluate; DistillError if not whole."""
+    space = tokens.load(folder)
+    try:
+        config = LlamaConfig.from_json_file(folder / "config.json")
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError, ValueError) as exc:
+        raise DistillError(
+            f"student {folder}: config.json and {WEIGHTS_FILE} expected, found "
+            f"{type(exc).__name__}: {exc}; train it again"
+        ) from exc
+    with torch.random.fork_rng(devices=[]):
+        model = LlamaForCausalLM(config)
+    _check_ids(model, space)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items() if name != _TIED}
+    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise DistillError(
+            f"student {folder}: {WEIGHTS_FILE} does not hold the tensors that config.json asks "
+            "for; train it again"
+        )
+    model.load_state_dict(tensors, strict=False)
+    return model.eval(), space
+
+
+def _check_ids(model: LlamaForCausalLM, space: TokenSpace) -> None:
+    config = model.config
+    found = (config.vocab_size, config.bos_token_id, config.eos_token_id)
+    expected = (space.vocab_size, space.start_id, space.end_id)
+    if found != expected:
+        raise DistillError(
+            f"vocabulary size, start id and end id of space {space.digest} expected {expected}, "
+            f"found {found}: build the student for this space"
+        )
+
+
+def _write(folder: Path, model: LlamaForCausalLM, space: TokenSpace, card: str) -> None:
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if name != _TIED}
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    model.config.save_pretrained(folder)
+    GenerationConfig(
+        bos_token_id=space.start_id, eos_token_id=space.end_id, pad_token_id=space.end_id
+    ).save_pretrained(folder)
+    tokens.save(space, folder)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    for path in (*folder.iterdir(), folder):
+        sync(path)
+
+
+def _put(unfinished: Path, folder: Path) -> None:
+    try:
+        unfinished.rename(folder)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        _refuse_other_student(folder, unfinished)
+    sync(folder.parent)
+
+
+def _refuse_other_student(found: Path, expected: Path) -> None:
+    try:
+        is_equal = folder_digest(found, _COMPARED) == folder_digest(expected, _COMPARED)
+    except FileNotFoundError:
+        is_equal = False
+    if not is_equal:
+        raise DistillError(
+            f"student {found}: the weights and token space just made expected, found others: "
+            "the folder was changed, or the training is not deterministic here; move it away and "
+            "run again"
+        )

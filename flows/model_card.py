@@ -1,0 +1,46 @@
+"""The README.md inside a student's folder: what it is, what it was made from, how to load it."""
+
+from flows.night import Tonight
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [stillhouse, distillation]
+---
+
+# {preset} of line {line}, night {night}
+
+A super tiny language model ({role}), trained by Stillhouse on {num_documents} short stories that the teacher
+`{teacher}` wrote from the controlled vocabulary `{vocabulary}`.
+
+| what | value |
+|---|---|
+| student id | `{student}` |
+| objective | {objective} |
+| target tokens seen | {num_tokens:,} (repeats counted) |
+| teacher digest | `{teacher_digest}` |
+
+It reads the start symbol, then perhaps a line `Words: a, b, c`, then writes a story. It knows nothing but such stories.
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
+"""
+
+
+def model_card(tonight: Tonight, role: str, student: str, num_documents: int) -> str:
+    """The card's text; it holds no clock, so the same student has the same card."""
+    recipe = tonight.recipe
+    distilled = f"sampled teacher targets, weight {recipe.train.alpha}, beside the text's own next token"
+    return _CARD.format(
+        preset=recipe.train.preset,
+        line=tonight.claim.line,
+        night=tonight.claim.night,
+        role=role,
+        num_documents=num_documents,
+        teacher=tonight.teacher.name,
+        vocabulary=tonight.vocabulary.name,
+        student=student,
+        objective=distilled if role == "challenger" else "plain cross entropy",
+        num_tokens=recipe.train.num_tokens,
+        teacher_digest=tonight.teacher.digest,
+    )

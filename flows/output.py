@@ -1,0 +1,52 @@
+"""Rows of a query on standard output: a table to look at, or CSV or JSON lines for the next program."""
+
+import json
+import sys
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Format = Literal["table", "csv", "json"]
+
+
+def write_rows(rows: pa.Table, form: Format) -> None:
+    """Write all rows; a list is JSON inside CSV."""
+    if form == "csv":
+        pacsv.write_csv(_flat(rows), sys.stdout.buffer)
+    elif form == "json":
+        for row in rows.to_pylist():
+            print(json.dumps(row, ensure_ascii=False, default=str))
+    else:
+        Console().print(_table(rows))
+
+
+def _table(rows: pa.Table) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, caption=f"{rows.num_rows} rows", caption_justify="left")
+    for field in rows.schema:
+        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        table.add_column(field.name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows.to_pylist():
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def _cell(value: Any) -> Text:
+    if value is None:
+        return Text("")
+    return Text(f"{value:.6g}" if isinstance(value, float) else str(value))
+
+
+def _flat(rows: pa.Table) -> pa.Table:
+    columns = []
+    for field in rows.schema:
+        column = rows.column(field.name)
+        if pa.types.is_nested(field.type):
+            texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
+            column = pa.array(texts, pa.string())
+        columns.append(column)
+    return pa.table(columns, names=rows.schema.names)

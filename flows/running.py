@@ -1,0 +1,56 @@
+"""One night from the command line: Prefect without a server of one's own, progress on the terminal, a summary at the end."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from flows.progress import terminal
+from flows.recipes import Recipe
+from flows.serverless import ensure_server, set_prefect_defaults
+from flows.stages import STAGES
+
+_OURS = ("flows", "datagen", "distill", "warehouse")
+logger = logging.getLogger(__name__)
+
+
+def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[str]) -> None:
+    """Run the stages of the night that are not done yet, and print what the night made.
+
+    A finished night is recognised from the lake alone, before Prefect's server or the teacher are loaded.
+    """
+    _set_up()
+    from flows.nightly import is_finished, nightly
+    from flows.night import open_night
+    from flows.summary import night_summary
+
+    data = data.absolute()
+    with open_night(recipe, night, data, logger.info) as tonight:
+        is_done = tuple(stages) == STAGES and is_finished(tonight)
+        label = tonight.label
+    if is_done:
+        logger.info("%s is finished: nothing was made again", label)
+    else:
+        ensure_server()
+        nightly(recipe, night, data, stages)
+    with open_night(recipe, night, data, logger.info) as tonight:
+        Console().print(night_summary(tonight))
+
+
+def _set_up() -> None:
+    """Plain lines on the terminal for our own log; no spinning threads, which cost CPU and win nothing on shared cores."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    set_prefect_defaults()
+    handler = RichHandler(
+        console=terminal(), show_time=False, show_level=False, show_path=False, markup=False, highlighter=None
+    )
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in _OURS:
+        ours = logging.getLogger(name)
+        ours.setLevel(logging.INFO)
+        ours.handlers = [handler]
+        ours.propagate = False

@@ -1,0 +1,189 @@
+"""Who is measured on held-out stories, and how each of them reads a story.
+
+A subject's scores of a unit of stories follow from the subject and the stories alone, so they are stored once: tonight's
+champion and teacher were scored on an earlier night's stories that night.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.capture_targets import context_ids
+from flows.corpus import CorpusStory, held_out_stories
+from flows.night import Tonight, duplicates_run_id, shard_key
+from flows.teachers import load_model, load_tokenizer
+from flows.train_student import CHALLENGER, CONTROL, TrainingSet, student_folder
+from warehouse.identity import digest
+from warehouse.schemas import SCORES
+
+if TYPE_CHECKING:
+    from distill.evaluation.scoring import DocumentScore
+    from distill.tokens import TokenSpace
+
+# Raise when the scores of the same subject on the same stories change.
+SCORE_VERSION = 1
+CHAMPION, UNIGRAM, TEACHER, PROMPTED_TEACHER = "champion", "unigram", "teacher", "prompted_teacher"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One who is measured. `role` is its part tonight; `kind` is how it reads, the same every night."""
+
+    role: str
+    kind: str
+    subject_id: str
+    score: Callable[[Sequence[CorpusStory]], "list[DocumentScore]"]
+
+
+def students_of(tonight: Tonight, students: dict[str, str]) -> list[Subject]:
+    """The challenger, its control, and the champion that the night met, if any."""
+    roles = {CHALLENGER: students[CHALLENGER], CONTROL: students[CONTROL]}
+    if tonight.claim.champion_id is not None:
+        roles[CHAMPION] = tonight.claim.champion_id
+    return [_student(tonight, role, student) for role, student in roles.items()]
+
+
+def unigram_of(tonight: Tonight, training_set: TrainingSet) -> Subject:
+    """The unigram model of what the students were trained on, in their token space."""
+    from distill.evaluation.scoring import ScoreRequest
+    from distill.evaluation.unigram import fit_unigram, score_unigram
+
+    space = training_set.space
+    model = fit_unigram([d.input_ids for d in training_set.documents], space.vocab_size)
+
+    def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
+        requests: list[ScoreRequest] = _student_requests(space, stories)
+        return score_unigram(model, requests, end_id=space.end_id)
+
+    return Subject(UNIGRAM, UNIGRAM, digest(model.digest, space.digest), score)
+
+
+def teachers_of(tonight: Tonight) -> list[Subject]:
+    """The teacher without a prompt and, if it can be told what to write, under each story's own prompt."""
+    subjects = [_teacher(tonight, TEACHER)]
+    if tonight.teacher.allows_instructions:
+        subjects.append(_teacher(tonight, PROMPTED_TEACHER))
+    return subjects
+
+
+@task(name="score unit", cache_policy=NO_CACHE, task_run_name="score {subject.role}")
+def score_unit(tonight: Tonight, subject: Subject, unit: str) -> int:
+    """Score the unit's held-out stories and commit them, if they are not in the lake; the symbols scored now."""
+    run_id = score_run_id(tonight, subject, unit)
+    if tonight.lake.is_committed(SCORES.name, shard_key(run_id, 0)):
+        return 0
+    scores = subject.score(held_out_stories(tonight, unit))
+    rows = [
+        {
+            "doc_id": score.doc_id,
+            "run_id": run_id,
+            "subject_id": subject.subject_id,
+            "subject": subject.kind,
+            "unit": unit,
+            "nats": score.nats,
+            "nats_without_end": score.nats_without_end,
+            "num_bytes": score.num_bytes,
+            "num_tokens": score.num_tokens,
+            "top1_ids": None if score.top1_ids is None else score.top1_ids.tolist(),
+        }
+        for score in scores
+    ]
+    tonight.lake.commit_shard(run_id, 0, {SCORES.name: pa.Table.from_pylist(rows, schema=SCORES.schema)})
+    return sum(score.num_tokens for score in scores)
+
+
+def score_run_id(tonight: Tonight, subject: Subject, unit: str) -> str:
+    """The run in which a subject scores a unit's held-out stories."""
+    units = tonight.units
+    return digest(
+        "score",
+        SCORE_VERSION,
+        subject.kind,
+        subject.subject_id,
+        duplicates_run_id(units[: units.index(unit) + 1]),
+        tonight.recipe.night.held_out_share,
+        tonight.recipe.evaluate.num_tokens_per_batch,
+    )
+
+
+def read_scores(tonight: Tonight, subject: Subject, unit: str) -> "list[DocumentScore]":
+    """The subject's scores of the unit as they are in the lake, by doc_id."""
+    from distill.evaluation.scoring import DocumentScore
+
+    rows = tonight.lake.read(SCORES.name, run_ids=[score_run_id(tonight, subject, unit)]).to_pylist()
+    return [
+        DocumentScore(
+            doc_id=row["doc_id"],
+            nats=row["nats"],
+            nats_without_end=row["nats_without_end"],
+            num_bytes=row["num_bytes"],
+            num_tokens=row["num_tokens"],
+            top1_ids=None if row["top1_ids"] is None else np.array(row["top1_ids"], np.int32),
+        )
+        for row in rows
+    ]
+
+
+def _student(tonight: Tonight, role: str, student: str) -> Subject:
+    from distill.evaluation.scoring import score_documents
+    from distill.students.save import load_student
+
+    def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
+        model, space = load_student(student_folder(tonight, student))
+        return score_documents(
+            model.to(tonight.recipe.teacher.device),
+            _student_requests(space, stories),
+            end_ids=[space.end_id],
+            num_tokens_per_batch=tonight.recipe.evaluate.num_tokens_per_batch,
+            want_top1=True,
+        )
+
+    return Subject(role, "student", student, score)
+
+
+def _student_requests(space: "TokenSpace", stories: Sequence[CorpusStory]) -> list:  # type: ignore[type-arg]
+    from distill.evaluation.scoring import ScoreRequest
+    from distill.prefix import prefix_ids
+
+    return [
+        ScoreRequest(
+            doc_id=story.doc_id,
+            start_ids=prefix_ids(space, None),
+            symbol_ids=np.array(space.encode(story.text), np.int32),
+            num_bytes=story.num_bytes,
+        )
+        for story in stories
+    ]
+
+
+def _teacher(tonight: Tonight, kind: str) -> Subject:
+    from distill.evaluation.scoring import ScoreRequest, score_documents
+
+    def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
+        reads = load_tokenizer(tonight.teacher)
+        requests = [
+            ScoreRequest(
+                doc_id=story.doc_id,
+                start_ids=np.array(
+                    context_ids(tonight, reads, story) if kind == PROMPTED_TEACHER else [reads.start_id],
+                    np.int32,
+                ),
+                symbol_ids=np.array(reads.text_ids(story.text), np.int32),
+                num_bytes=story.num_bytes,
+            )
+            for story in stories
+        ]
+        return score_documents(
+            load_model(tonight.teacher, tonight.recipe.teacher),
+            requests,
+            end_ids=reads.end_ids,
+            num_tokens_per_batch=tonight.recipe.evaluate.num_tokens_per_batch,
+            want_top1=True,
+        )
+
+    return Subject(kind, kind, tonight.teacher.digest, score)

@@ -1,0 +1,181 @@
+"""What a night made, as a person wants to read it: a few tables and sentences from the lake's own rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.capture_targets import capture_run_id
+from flows.night import Tonight
+from flows.promote_student import promotion_run_id
+
+_ROLES = ("challenger", "control", "champion", "unigram", "teacher", "prompted_teacher")
+_FEW_TOKENS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Corpus:
+    prompts: int
+    attempts: int
+    accepted: int
+    words: int
+    unknown_words: int
+    reasons: tuple[tuple[str, int], ...]
+
+
+def night_summary(tonight: Tonight) -> RenderableType:
+    """The night's funnel, targets, figures, decision, where things lie, and what to try next; stages not run yet are left out."""
+    parts = [*_stories(tonight), *_targets(tonight), *_figures(tonight), *_decision(tonight), *_places(tonight)]
+    return Group(*parts)
+
+
+def _stories(tonight: Tonight) -> Iterator[RenderableType]:
+    corpus = _corpus(tonight)
+    if not corpus.attempts:
+        return
+    yield Text(
+        f"Stories     {corpus.accepted} accepted of {corpus.attempts} attempts at {corpus.prompts} prompts; "
+        f"{corpus.unknown_words / max(corpus.words, 1):.1%} of the accepted words are outside the vocabulary "
+        f"{tonight.vocabulary.name}"
+    )
+    rejected = ", ".join(f"{reason} {count}" for reason, count in corpus.reasons)
+    yield Text(f"  rejected  {rejected or 'none'}")
+
+
+def _corpus(tonight: Tonight) -> _Corpus:
+    funnel = _rows(
+        tonight,
+        "select coalesce(reason, 'accepted') as reason, count(*) as stories, sum(num_words) as words, "
+        "sum(num_unknown_words) as unknown_words from stories where run_id = ? group by all order by stories desc",
+        tonight.unit,
+    )
+    accepted = next((row for row in funnel if row["reason"] == "accepted"), None)
+    prompts = _rows(tonight, "select count(*) as n from prompts where run_id = ?", tonight.unit)
+    return _Corpus(
+        prompts=prompts[0]["n"],
+        attempts=sum(row["stories"] for row in funnel),
+        accepted=accepted["stories"] if accepted else 0,
+        words=int(accepted["words"]) if accepted else 0,
+        unknown_words=int(accepted["unknown_words"]) if accepted else 0,
+        reasons=tuple((row["reason"], row["stories"]) for row in funnel if row["reason"] != "accepted"),
+    )
+
+
+def _targets(tonight: Tonight) -> Iterator[RenderableType]:
+    run_id = capture_run_id(tonight, tonight.unit)
+    rows = _rows(
+        tonight,
+        "select count(*) as documents, coalesce(sum(len(input_ids)), 0) as tokens, "
+        "coalesce(sum(len(target_ids)), 0) as ids from targets where run_id = ?",
+        run_id,
+    )[0]
+    tokens = int(rows["tokens"])
+    if not tokens:
+        return
+    size_bytes = tonight.lake.size_bytes("targets", run_id)
+    yield Text(
+        f"Targets     {rows['documents']} documents, {tokens:,} tokens, {int(rows['ids']) / tokens:.1f} unique ids and "
+        f"{size_bytes / tokens:.1f} bytes per token on disk"
+    )
+
+
+def _figures(tonight: Tonight) -> Iterator[RenderableType]:
+    rows = _rows(
+        tonight,
+        "select role, suite, metric, value, low, high, n from evaluations where line = ? and night = ?",
+        tonight.claim.line,
+        tonight.claim.night,
+    )
+    if not rows:
+        return
+    for suite, meaning in (("selection", "earlier nights' held-out stories"), ("confirmation", "tonight's held-out stories")):
+        table = _suite_table(rows, suite, meaning)
+        if table is not None:
+            yield table
+    shares = {
+        (row["role"], row["metric"]): row for row in rows if row["suite"] == "samples"
+    }
+    for role in ("challenger", "control"):
+        if (role, "required_words") in shares:
+            hits, known = shares[role, "required_words"], shares[role, "adherence"]
+            yield Text(
+                f"Samples     {role}: {hits['value']:.0%} of the words asked for, {known['value']:.0%} of its words in the "
+                f"vocabulary ({hits['n']} stories)"
+            )
+    yield from _honesty(tonight)
+
+
+def _suite_table(rows: list[dict[str, Any]], suite: str, meaning: str) -> Table | None:
+    figures = {(row["role"], row["metric"]): row for row in rows if row["suite"] == suite}
+    if not figures:
+        return None
+    n = next(row["n"] for (_, metric), row in figures.items() if metric == "bits_per_byte")
+    table = Table(title=f"{suite.capitalize()}: {n} documents ({meaning})", title_justify="left")
+    for name in ("who", "bits per byte", "95 % interval", "without end", "same top-1 id as teacher"):
+        table.add_column(name, justify="left" if name == "who" else "right")
+    for role in _ROLES:
+        whole = figures.get((role, "bits_per_byte"))
+        if whole is None:
+            continue
+        agreement = figures.get((role, "top1_agreement"))
+        table.add_row(
+            role.replace("_", " "),
+            f"{whole['value']:.3f}",
+            f"{whole['low']:.3f} to {whole['high']:.3f}",
+            f"{figures[role, 'bits_per_byte_without_end']['value']:.3f}",
+            f"{agreement['value']:.1%}" if agreement else "",
+        )
+    return table
+
+
+def _honesty(tonight: Tonight) -> Iterator[RenderableType]:
+    tokens = _rows(
+        tonight,
+        "select coalesce(sum(t.num_tokens), 0) as n from training_documents t "
+        "join evaluations e on e.subject_id = t.student_id where e.line = ? and e.night = ? "
+        "and e.role = 'challenger' and e.metric = 'bits_per_byte' and e.suite = 'confirmation'",
+        tonight.claim.line,
+        tonight.claim.night,
+    )[0]["n"]
+    if 0 < tokens < _FEW_TOKENS:
+        yield Text(
+            f"Be warned   {int(tokens):,} tokens of stories teach a student of this size little: it babbles. The unigram line "
+            "shows what mere word counts reach; real corpora hold millions of tokens."
+        )
+
+
+def _decision(tonight: Tonight) -> Iterator[RenderableType]:
+    rows = _rows(tonight, "select * from promotions where run_id = ?", promotion_run_id(tonight))
+    if not rows:
+        return
+    row = rows[0]
+    yield Text(f"Decision    {row['explanation']}")
+    smallest = row["smallest_difference"]
+    if smallest is not None:
+        against = "the champion" if row["champion_id"] else "its control"
+        yield Text(
+            f"            the smallest gain that this night could have shown (against {against}): {smallest:.3f} bits per byte"
+        )
+
+
+def _places(tonight: Tonight) -> Iterator[RenderableType]:
+    root = tonight.lake.root
+    line = tonight.claim.line
+    yield Text(f"Where       lake {root}")
+    if (root / "champion" / line).exists():
+        yield Text(f"            champion {root / 'champion' / line}")
+    yield Text(f"            catalog for any DuckDB client {root / 'catalog.duckdb'}")
+    yield Text("Try next")
+    yield Text("  stillhouse sql \"select text, num_words from accepted_stories limit 3\"")
+    yield Text(
+        "  stillhouse sql \"select distinct night, student_role, suite, metric, value from lineage where word = 'happy'\""
+    )
+    yield Text('  stillhouse tell --words "jump, boat, happy"')
+
+
+def _rows(tonight: Tonight, sql: str, *parameters: object) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = tonight.lake.query(sql, parameters).to_pylist()
+    return rows

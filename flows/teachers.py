@@ -1,0 +1,194 @@
+"""Teachers: found by name, folder or hub id, checked, described by what is in their files, loaded.
+
+A teacher's identity is the digest of its files, so a folder that was moved is the same teacher, and one whose bytes changed
+is another. Only safetensors are loaded, and no code that comes with a model is ever run.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from flows.errors import FlowsError
+from flows.recipes import TeacherConfig
+from flows.teacher_packages import (
+    PACKAGED_TEACHERS,
+    PackagedTeacher,
+    packaged_folder,
+    pull_packaged,
+)
+from warehouse.identity import folder_digest, sha256_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_IDENTITY_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
+_TEXT_END = "<|endoftext|>"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A teacher's folder and what its files say.
+
+    allows_instructions: it has a chat template and is told what to write; otherwise it continues a text.
+    """
+
+    name: str
+    folder: Path
+    digest: str
+    tokenizer_sha256: str
+    allows_instructions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherTokenizer:
+    """How a teacher reads. start_id begins a text without a prompt; any of end_ids ends one, the first in its stead."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    start_id: int
+    end_ids: tuple[int, ...]
+
+    @property
+    def vocab_size(self) -> int:
+        """The ids that the tokenizer knows; the model's head may be padded beyond them."""
+        return len(self.tokenizer)
+
+    def context_ids(self, prompt: str) -> list[int]:
+        """What stands before the story: the prompt in the chat template, or the start symbol alone for an empty prompt."""
+        if not prompt:
+            return [self.start_id]
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+        return self.text_ids(str(text))
+
+    def text_ids(self, text: str) -> list[int]:
+        """The ids of a text alone."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+
+def cache_folder() -> Path:
+    """Where teachers are kept, shared by lakes: STILLHOUSE_CACHE, or `stillhouse` in the user's cache folder."""
+    chosen = os.environ.get("STILLHOUSE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "stillhouse"
+
+
+def is_pulled(packaged: PackagedTeacher, cache: Path) -> bool:
+    """Whether the converted teacher is in the cache."""
+    return packaged_folder(packaged, cache).is_dir()
+
+
+def find_teacher(model: str, say: Say) -> Teacher:
+    """The described teacher of that name, folder or hub id, pulled if it is not here; FlowsError says what is missing."""
+    packaged = PACKAGED_TEACHERS.get(model)
+    if packaged is not None:
+        return describe_teacher(model, pull_packaged(packaged, cache_folder(), say))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return describe_teacher(folder.name, folder.resolve())
+    if _looks_like_hub_id(model):
+        return describe_teacher(model, _pull_from_hub(model, say))
+    raise FlowsError(
+        f"teacher.model = {model}: expected one of {', '.join(PACKAGED_TEACHERS)}, a folder, or a hub id "
+        "(owner/name); found none of these"
+    )
+
+
+def describe_teacher(name: str, folder: Path) -> Teacher:
+    """What the folder's files say; FlowsError if it holds no safetensors model with a fast tokenizer, or code to be run."""
+    if not list(folder.glob("*.safetensors")):
+        found = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+        what = f"only pickled weights ({', '.join(found)}), which can run code" if found else "none"
+        raise FlowsError(
+            f"teacher {name}: expected *.safetensors in {folder}, found {what}; save it with safe_serialization"
+        )
+    for needed in ("config.json", "tokenizer.json"):
+        if not (folder / needed).is_file():
+            raise FlowsError(f"teacher {name}: expected {needed} in {folder}, found none")
+    if "auto_map" in _read_json(folder / "config.json"):
+        raise FlowsError(
+            f"teacher {name}: its config.json asks to run code of its own (auto_map); only models that transformers itself knows are loaded"
+        )
+    names = {file.name for pattern in _IDENTITY_PATTERNS for file in folder.glob(pattern)}
+    return Teacher(
+        name=name,
+        folder=folder,
+        digest=folder_digest(folder, names),
+        tokenizer_sha256=sha256_file(folder / "tokenizer.json"),
+        allows_instructions=(folder / "chat_template.jinja").is_file()
+        or bool(_read_json(folder / "tokenizer_config.json").get("chat_template")),
+    )
+
+
+@lru_cache(maxsize=1)
+def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
+    """The teacher's tokenizer with its start and end symbols, as the folder's files name them."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(teacher.folder, trust_remote_code=False)
+    added: dict[str, int] = tokenizer.get_added_vocab()
+    named = _read_json(teacher.folder / "generation_config.json").get("eos_token_id")
+    ends = [*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id]
+    end_ids = tuple(dict.fromkeys(i for i in [*ends, added.get(_TEXT_END)] if i is not None))
+    if not end_ids:
+        raise FlowsError(
+            f"teacher {teacher.name}: expected an end symbol (eos_token_id) in {teacher.folder}, found none"
+        )
+    starts = [added.get(_TEXT_END), tokenizer.bos_token_id, end_ids[0]]
+    return TeacherTokenizer(tokenizer, next(i for i in starts if i is not None), end_ids)
+
+
+@lru_cache(maxsize=1)
+def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
+    """The teacher's model, float32, in eval mode, once per process."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from datagen.engines.decoding import ATTENTION
+    from flows.numerics import use_threads
+
+    use_threads(config.threads)
+    model = AutoModelForCausalLM.from_pretrained(
+        teacher.folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        attn_implementation=ATTENTION,
+    )
+    return cast("PreTrainedModel", model.to(config.device).eval())
+
+
+def _looks_like_hub_id(model: str) -> bool:
+    owner, slash, name = model.partition("/")
+    return bool(slash and owner and name) and "/" not in name and not model.startswith((".", "~"))
+
+
+def _pull_from_hub(model: str, say: Say) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    say(f"pulling {model} from the hub")
+    try:
+        return Path(snapshot_download(model, allow_patterns=_HUB_PATTERNS))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
+        raise FlowsError(
+            f"teacher.model = {model}: expected to pull it from the hub, found no answer ({type(exc).__name__}); "
+            f"check the network, or use {', '.join(PACKAGED_TEACHERS)}, which comes from a package index"
+        ) from exc
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return values if isinstance(values, dict) else {}

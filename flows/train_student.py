@@ -1,0 +1,241 @@
+"""Two students from the same start on the same tokens: the challenger learns from the teacher's draws, its control does not."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from distill.prefix import has_words_line, prefix_ids
+from distill.students.presets import build_student, preset_named
+from distill.targets import StudentDocument, check_facts, from_table, num_dropped_draws, to_student
+from distill.tokens import TokenSpace
+from distill.trimming import trim_tokenizer
+from flows.capture_targets import capture_facts, capture_run_id
+from flows.corpus import CorpusStory, training_stories
+from flows.errors import FlowsError
+from flows.measured import measured_stage
+from flows.model_card import model_card
+from flows.night import Tonight, open_night, shard_key
+from flows.progress import track
+from flows.recipes import Recipe
+from flows.teachers import load_tokenizer
+from warehouse.identity import digest
+from warehouse.schemas import CHECKPOINTS, TRAIN_STEPS, TRAINING_DOCUMENTS
+
+if TYPE_CHECKING:
+    from distill.train import TrainResult
+
+CHALLENGER = "challenger"
+CONTROL = "control"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """What both students read: documents in their token space, and what was left out of it."""
+
+    space: TokenSpace
+    documents: tuple[StudentDocument, ...]
+    targets_run_ids: dict[str, str]
+    num_left_out: int
+    dropped_draw_share: float
+
+    @property
+    def digest(self) -> str:
+        """Of the documents' ids and the runs that captured them."""
+        return digest(sorted([d.doc_id, self.targets_run_ids[d.doc_id]] for d in self.documents))
+
+
+@flow(name="train_student")
+def train_student(recipe: Recipe, night: str, data: Path) -> dict[str, str]:
+    """The ids of the night's challenger and control; a student whose rows are in the lake is not trained again."""
+    with open_night(recipe, night, data, logger.info) as tonight:
+        training_set = build_training_set(tonight)
+        students = {role: student_id(tonight, training_set, role) for role in (CHALLENGER, CONTROL)}
+        missing = [role for role in students if not is_trained(tonight, students[role])]
+        if missing:
+            with measured_stage(tonight, "train") as stage:
+                for role in missing:
+                    stage.num_tokens += train_one(tonight, training_set, role, students[role])
+        else:
+            logger.info("students: both are there")
+        return students
+
+
+@task(name="train one", cache_policy=NO_CACHE, task_run_name="train {role}")
+def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: str) -> int:
+    """Train a student, put its model folder in place, commit its rows; the tokens trained on."""
+    from distill.students.save import save_student
+    from distill.train import train
+    from flows.numerics import use_threads
+
+    use_threads(tonight.recipe.teacher.threads)
+    config, space = tonight.recipe.train, training_set.space
+    model = build_student(
+        config.preset, space.vocab_size, space.start_id, space.end_id, config.seed
+    )
+    work = tonight.lake.root / "work" / student
+    with track(f"{role}", config.num_tokens, "tokens") as bar:
+        seen = 0
+
+        def on_step(record: Any) -> None:
+            nonlocal seen
+            bar.count_tokens(record.num_tokens - seen)
+            bar.advance(record.num_tokens - seen)
+            seen = record.num_tokens
+
+        result = train(
+            config,
+            model,
+            training_set.documents,
+            work,
+            seed=config.seed,
+            alpha=_alpha(tonight, role),
+            on_step=on_step,
+        )
+    folder = student_folder(tonight, student)
+    save_student(folder, model, space, model_card(tonight, role, student, len(training_set.documents)))
+    tables = _rows(tonight, training_set, role, student, result)
+    tonight.lake.commit_shard(student, 0, tables)
+    shutil.rmtree(work, ignore_errors=True)
+    logger.info("%s: %d steps, last loss %.3f nats per token", role, len(result.steps), result.steps[-1].loss)
+    return result.num_tokens
+
+
+def build_training_set(tonight: Tonight) -> TrainingSet:
+    """The night's documents as its students read them.
+
+    Raises DistillError if targets are of another teacher, tokenizer, R or shift than the recipe asks for.
+    """
+    stories = {story.doc_id: story for story in training_stories(tonight)}
+    reads = load_tokenizer(tonight.teacher)
+    captured, run_ids = [], {}
+    facts = capture_facts(tonight, reads.vocab_size)
+    for unit in tonight.units:
+        run_id = capture_run_id(tonight, unit)
+        rows = tonight.lake.read("targets", run_ids=[run_id])
+        if rows.num_rows:
+            check_facts(tonight.lake.facts("targets", run_id), facts, f"run {run_id}")
+        for document in from_table(rows, num_draws=facts.num_draws, vocab_size=facts.vocab_size):
+            if document.doc_id in stories:
+                captured.append(document)
+                run_ids[document.doc_id] = run_id
+    if len(captured) < len(stories) or not stories:
+        raise FlowsError(
+            f"{tonight.label}: expected targets of {len(stories)} accepted stories to train on, found {len(captured)}; "
+            "run the stages generate and capture first"
+        )
+    counts = np.bincount(
+        np.concatenate([document.input_ids for document in captured]), minlength=facts.vocab_size
+    )
+    space = trim_tokenizer(
+        (tonight.teacher.folder / "tokenizer.json").read_text(encoding="utf-8"),
+        vocab_size=tonight.recipe.token_space.vocab_size,
+        id_counts=counts,
+        forms=sorted(tonight.vocabulary.forms),
+        start_id=reads.start_id,
+        end_ids=reads.end_ids,
+    )
+    read = [to_student(d, space, _prefix(tonight, space, stories[d.doc_id])) for d in captured]
+    limit = preset_named(tonight.recipe.train.preset).max_position_embeddings
+    kept = tuple(
+        document
+        for document in read
+        if document is not None and len(document.prefix_ids) + len(document.input_ids) <= limit
+    )
+    num_draws = facts.num_draws * sum(len(document.input_ids) for document in kept)
+    dropped = sum(num_dropped_draws(document, facts.num_draws) for document in kept)
+    return TrainingSet(space, kept, run_ids, len(read) - len(kept), dropped / max(num_draws, 1))
+
+
+def student_id(tonight: Tonight, training_set: TrainingSet, role: str) -> str:
+    """The id of all that a student's weights follow from but the numerics class, which the night has claimed."""
+    from distill.train import STAGE_VERSION
+
+    config = tonight.recipe.train.model_dump(mode="json", exclude={"alpha", "checkpoint_every_steps"})
+    return digest(
+        "train",
+        STAGE_VERSION,
+        config,
+        _alpha(tonight, role),
+        training_set.digest,
+        training_set.space.digest,
+    )
+
+
+def is_trained(tonight: Tonight, student: str) -> bool:
+    """Whether the student's rows are in the lake and its model folder is in place."""
+    is_known = tonight.lake.is_committed(CHECKPOINTS.name, shard_key(student, 0))
+    return is_known and student_folder(tonight, student).is_dir()
+
+
+def student_folder(tonight: Tonight, student: str) -> Path:
+    """Where the student's model is, as transformers loads it."""
+    return tonight.lake.root / "models" / student
+
+
+def _alpha(tonight: Tonight, role: str) -> float:
+    return tonight.recipe.train.alpha if role == CHALLENGER else 0.0
+
+
+def _prefix(tonight: Tonight, space: TokenSpace, story: CorpusStory) -> Sequence[int]:
+    has_line = has_words_line(story.doc_id, tonight.recipe.train.words_line_share)
+    ids: list[int] = prefix_ids(space, story.words if has_line else None).tolist()
+    return ids
+
+
+def _rows(
+    tonight: Tonight, training_set: TrainingSet, role: str, student: str, result: "TrainResult"
+) -> dict[str, pa.Table]:
+    config = tonight.recipe.train
+    checkpoint = {
+        "student_id": student,
+        "run_id": student,
+        "role": role,
+        "preset": config.preset,
+        "num_parameters": preset_named(config.preset).num_parameters(training_set.space.vocab_size),
+        "token_space_digest": training_set.space.digest,
+        "training_set_digest": training_set.digest,
+        "teacher_digest": tonight.teacher.digest,
+        "alpha": _alpha(tonight, role),
+        "num_documents": len(training_set.documents),
+        "num_documents_left_out": training_set.num_left_out,
+        "dropped_draw_share": training_set.dropped_draw_share,
+        "num_steps": len(result.steps),
+        "num_tokens": result.num_tokens,
+        "weights_digest": result.weights_digest,
+    }
+    documents = [
+        {
+            "student_id": student,
+            "run_id": student,
+            "doc_id": document.doc_id,
+            "targets_run_id": training_set.targets_run_ids[document.doc_id],
+            "num_tokens": len(document.input_ids),
+        }
+        for document in training_set.documents
+    ]
+    steps = [
+        {
+            "student_id": student,
+            "run_id": student,
+            "step": record.step,
+            "num_tokens": record.num_tokens,
+            "loss": record.loss,
+            "learning_rate": record.learning_rate,
+            "grad_norm": record.grad_norm,
+        }
+        for record in result.steps
+    ]
+    return {
+        CHECKPOINTS.name: pa.Table.from_pylist([checkpoint], schema=CHECKPOINTS.schema),
+        TRAINING_DOCUMENTS.name: pa.Table.from_pylist(documents, schema=TRAINING_DOCUMENTS.schema),
+        TRAIN_STEPS.name: pa.Table.from_pylist(steps, schema=TRAIN_STEPS.schema),
+    }

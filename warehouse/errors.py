@@ -1,0 +1,47 @@
+"""What can be wrong with a lake or with what was asked of it; callers catch WarehouseError or one
+of its kinds.
+"""
+
+
+class WarehouseError(ValueError):
+    """Base of all errors of this package; the message says what to do."""
+
+
+class LakeNotFoundError(WarehouseError):
+    """There is no lake in that folder."""
+
+
+class LakeFormatError(WarehouseError):
+    """The lake was written by a version of this program that this one does not know."""
+
+
+class ManifestDamagedError(WarehouseError):
+    """The manifest does not hold what was written into it."""
+
+
+class FileDamagedError(WarehouseError):
+    """A Parquet file of the lake is missing or does not hold what was written into it."""
+
+
+class RowsError(WarehouseError):
+    """Rows do not fit the table that they were meant for."""
+
+
+class CommitConflictError(WarehouseError):
+    """A shard key was committed before with other tables than now."""
+
+
+class NightConflictError(WarehouseError):
+    """A night was claimed before for something else."""
+
+
+class QueryRefused(WarehouseError):
+    """The SQL asks for more than reading this lake's tables and views."""
+
+
+class QueryError(WarehouseError):
+    """The SQL is allowed, but DuckDB cannot run it."""
+
+
+class StorageError(WarehouseError):
+    """The disk or its permissions stopped a write or a read."""

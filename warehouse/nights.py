@@ -1,0 +1,106 @@
+"""The rules of claims: a night is claimed once, a champion is changed only from the one that the
+night met.
+
+Pure functions from a ledger to the rows to append; the manifest runs them while nobody else can
+write.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from warehouse.errors import NightConflictError
+from warehouse.identity import Json
+from warehouse.ledger import ChampionRow, Ledger, Night
+
+
+@dataclass(frozen=True, slots=True)
+class NightRequest:
+    """What a night asks to claim.
+
+    `num_indices` plan indices; `numerics`: the class of machine and engine that all its shards
+    must come from; `asked`: the canonical JSON text of all that must be the same when the night is
+    run again.
+    """
+
+    line: str
+    night: str
+    num_indices: int
+    numerics: str
+    asked: str
+
+
+def claimed_night(ledger: Ledger, request: NightRequest) -> Sequence[Night]:
+    """The row that claims the night, or none if it was claimed before for the same; else raises
+    NightConflictError.
+    """
+    first = ledger.nights.get((request.line, request.night))
+    if first is not None:
+        _refuse_another(first, request)
+        return []
+    earlier = [night for night in ledger.nights.values() if night.line == request.line]
+    night = Night(
+        line=request.line,
+        night=request.night,
+        ordinal=len(earlier) + 1,
+        first_index=sum(night.num_indices for night in earlier),
+        num_indices=request.num_indices,
+        parent_snapshot=ledger.snapshot,
+        champion_id=ledger.champion(request.line),
+        numerics=request.numerics,
+        asked=request.asked,
+    )
+    return [night]
+
+
+def changed_champion(
+    ledger: Ledger, line: str, *, expected: str | None, new: str, night: str
+) -> tuple[bool, Sequence[ChampionRow]]:
+    """Whether the night's change to `new` stands, and the row that it still needs, if any."""
+    changes = ledger.champions.get(line, ())
+    for change in changes:
+        if change.night == night:
+            return change.student_id == new, []
+    if ledger.champion(line) != expected:
+        return False, []
+    return True, [ChampionRow(line, len(changes) + 1, night, new, expected)]
+
+
+def _refuse_another(first: Night, request: NightRequest) -> None:
+    before = _flat(first.asked) | {"num_indices": first.num_indices, "numerics": first.numerics}
+    now = _flat(request.asked) | {
+        "num_indices": request.num_indices,
+        "numerics": request.numerics,
+    }
+    differences = [
+        f"{key} was {_shown(before, key)}, now {_shown(now, key)}"
+        for key in sorted(before.keys() | now.keys())
+        if key not in before or key not in now or before[key] != now[key]
+    ]
+    if differences:
+        raise NightConflictError(
+            f"night {request.night} of {request.line} was claimed for something else: "
+            f"{'; '.join(differences)}; ask for the same again, or for another night"
+        )
+
+
+def _shown(values: dict[str, Json], key: str) -> str:
+    return json.dumps(values[key], ensure_ascii=False) if key in values else "not set"
+
+
+def _flat(text: str) -> dict[str, Json]:
+    """The leaves of a JSON text by their dotted keys; what is not JSON is one leaf named
+    `asked`.
+    """
+    try:
+        return dict(_leaves(json.loads(text), ""))
+    except json.JSONDecodeError:
+        return {"asked": text}
+
+
+def _leaves(value: Json, prefix: str) -> Iterator[tuple[str, Json]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix or "asked", value

@@ -1,0 +1,223 @@
+"""Tables of what was made of it: students, their training, their scores, and the nights'
+decisions.
+"""
+
+import pyarrow as pa
+
+from warehouse.columns import ID, RUN, Table, column
+
+TRAINING_DOCUMENTS = Table(
+    "training_documents",
+    "one document that one student was trained on",
+    1,
+    True,
+    ("student_id", "doc_id"),
+    pa.schema(
+        [
+            column("student_id", ID, "the student"),
+            RUN,
+            column("doc_id", ID, "the document"),
+            column("targets_run_id", ID, "the capture run whose targets were read"),
+            column("num_tokens", pa.int32(), "student tokens of the document, end symbol included"),
+        ]
+    ),
+)
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    "one trained student",
+    1,
+    True,
+    ("student_id",),
+    pa.schema(
+        [
+            column("student_id", ID, "digest of all that the weights follow from"),
+            RUN,
+            column(
+                "role",
+                ID,
+                "challenger or control (plain cross entropy, same start, tokens, steps)",
+            ),
+            column("preset", ID, "stlm-1m, ..."),
+            column("num_parameters", pa.int64(), "trained parameters, tied ones once"),
+            column("token_space_digest", ID, "what its ids mean"),
+            column("training_set_digest", ID, "digest of the sorted doc ids"),
+            column("teacher_digest", ID, "the teacher of its targets"),
+            column(
+                "alpha", pa.float64(), "weight of the teacher's draws; 0 is plain cross entropy"
+            ),
+            column("num_documents", pa.int64(), "documents trained on"),
+            column(
+                "num_documents_left_out", pa.int64(), "documents that hold an id the space lacks"
+            ),
+            column(
+                "dropped_draw_share", pa.float64(), "share of draws on ids that the space lacks"
+            ),
+            column("num_steps", pa.int64(), "optimizer steps"),
+            column("num_tokens", pa.int64(), "target tokens seen, repeats counted"),
+            column("weights_digest", ID, "digest of the weights' bytes by name"),
+        ]
+    ),
+)
+
+TRAIN_STEPS = Table(
+    "train_steps",
+    "one optimizer step of one student",
+    1,
+    True,
+    ("student_id", "step"),
+    pa.schema(
+        [
+            column("student_id", ID, "the student"),
+            RUN,
+            column("step", pa.int64(), "1 for the first"),
+            column("num_tokens", pa.int64(), "target tokens seen so far"),
+            column("loss", pa.float64(), "nats per target token"),
+            column("learning_rate", pa.float64(), "of this step"),
+            column("grad_norm", pa.float64(), "L2, before clipping"),
+        ]
+    ),
+)
+
+SCORES = Table(
+    "scores",
+    "one held-out document as one subject scores it",
+    1,
+    True,
+    ("doc_id",),
+    pa.schema(
+        [
+            column("doc_id", ID, "the document"),
+            RUN,
+            column("subject_id", ID, "a student, a unigram model or a teacher"),
+            column("subject", ID, "student, unigram, teacher or prompted_teacher"),
+            column("unit", ID, "the generation run whose held-out stories these are"),
+            column("nats", pa.float64(), "-log p(document's symbols and its end symbol | start)"),
+            column("nats_without_end", pa.float64(), "the same without the end symbol"),
+            column("num_bytes", pa.int32(), "UTF-8 bytes of the document"),
+            column("num_tokens", pa.int32(), "symbols scored, end included"),
+            column(
+                "top1_ids",
+                pa.list_(pa.int32()),
+                "the subject's likeliest id at each symbol, in its own ids",
+                nullable=True,
+            ),
+        ]
+    ),
+)
+
+EVALUATIONS = Table(
+    "evaluations",
+    "one metric of one subject on one suite",
+    1,
+    True,
+    ("subject_id", "suite", "metric"),
+    pa.schema(
+        [
+            column("subject_id", ID, "a student, a unigram model or a teacher"),
+            RUN,
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night of the evaluation"),
+            column("role", ID, "challenger, control, champion, unigram, teacher, prompted_teacher"),
+            column("suite", ID, "selection, confirmation or samples"),
+            column("suite_digest", ID, "digest of the suite's sorted doc ids"),
+            column("metric", ID, "bits_per_byte, bits_per_byte_without_end, top1_agreement, ..."),
+            column("value", pa.float64(), "point estimate"),
+            column("low", pa.float64(), "2.5 % bound"),
+            column("high", pa.float64(), "97.5 % bound"),
+            column("n", pa.int64(), "documents (or positions, or stories) behind the value"),
+        ]
+    ),
+)
+
+GENERATIONS = Table(
+    "generations",
+    "one story sampled from one student",
+    1,
+    True,
+    ("student_id", "sample"),
+    pa.schema(
+        [
+            column("student_id", ID, "the student"),
+            RUN,
+            column("sample", pa.int32(), "0 for the first"),
+            column("words", pa.list_(pa.string()), "words that it was asked to use"),
+            column("text", pa.string(), "what it wrote"),
+            column("num_required_hit", pa.int8(), "of the words asked for, in any form"),
+            column("num_words", pa.int32(), "words in the text"),
+            column("num_unknown_words", pa.int32(), "words outside the vocabulary"),
+        ]
+    ),
+)
+
+PROMOTIONS = Table(
+    "promotions",
+    "one decision of one night",
+    1,
+    True,
+    ("line", "night"),
+    pa.schema(
+        [
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night"),
+            RUN,
+            column("challenger_id", ID, "the student just trained"),
+            column("champion_id", ID, "the student met; null for an empty place", nullable=True),
+            column("promoted", pa.bool_(), "true if the challenger took the place"),
+            column(
+                "reason",
+                ID,
+                "first_student, better, not_better, not_confirmed, too_few_documents, gate:...",
+            ),
+            column("explanation", pa.string(), "the reason with its figures, one sentence"),
+            column(
+                "margin", pa.float64(), "bits per byte that a difference must exceed", nullable=True
+            ),
+            column(
+                "difference",
+                pa.float64(),
+                "challenger - champion on the selection set",
+                nullable=True,
+            ),
+            column("low", pa.float64(), "2.5 % bound of the difference", nullable=True),
+            column("high", pa.float64(), "97.5 % bound of the difference", nullable=True),
+            column(
+                "confirmation_difference",
+                pa.float64(),
+                "the same on the confirmation set",
+                nullable=True,
+            ),
+            column("num_selection", pa.int64(), "documents of the selection set"),
+            column("num_confirmation", pa.int64(), "documents of the confirmation set"),
+            column(
+                "smallest_difference",
+                pa.float64(),
+                "smallest gain (bits per byte) that these documents could have shown",
+                nullable=True,
+            ),
+        ]
+    ),
+)
+
+RUNS = Table(
+    "runs",
+    "one execution of one stage",
+    1,
+    False,
+    ("started_at",),
+    pa.schema(
+        [
+            RUN,
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night"),
+            column("stage", ID, "generate, capture, train, evaluate, promote"),
+            column("flow_run_id", ID, "Prefect's id of the flow run"),
+            column("started_at", pa.timestamp("us", tz="UTC"), "start"),
+            column("wall_s", pa.float64(), "seconds by the clock"),
+            column("cpu_s", pa.float64(), "CPU seconds of the process"),
+            column("num_tokens", pa.int64(), "tokens written, captured, trained on or scored"),
+            column("numerics", ID, "engine, versions, dtype, device class, threads"),
+            column("git_commit", ID, "of the code, or unknown"),
+        ]
+    ),
+)
