@@ -1,1 +1,1 @@
-"""Stories and what a teacher says of them -> targets -> student -> evaluation. Imports no prefect."""
+"""Stories and a teacher -> targets -> student -> evaluation. Imports no prefect."""

@@ -71,7 +71,6 @@ def save_checkpoint(folder: Path, progress: Progress, identity: Mapping[str, Jso
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{_PREFIX}{progress.step:08d}"
     unfinished = folder / f"{_UNFINISHED}{place.name}"
-    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     save_file(dict(progress.tensors), unfinished / _TENSORS)
     (unfinished / _STATE).write_bytes(_state_bytes(progress, identity, unfinished))

@@ -17,7 +17,7 @@ class TokenSpaceConfig(BaseModel):
     vocab_size: int = Field(
         ge=300,
         le=1_000_000,
-        description="ids of the trimmed tokenizer; fewer: a cheaper student, more documents left out",
+        description="ids of the trimmed tokenizer; fewer: cheaper, more documents left out",
     )
 
 
@@ -35,7 +35,7 @@ class CaptureConfig(BaseModel):
     batch_size: int = Field(
         ge=1,
         le=4096,
-        description="documents in one forward pass; it moves last bits, so it is part of the run's id",
+        description="documents in one forward pass; it moves last bits, so it changes the run's id",
     )
 
 

@@ -78,13 +78,12 @@ def _look_up(probs_NV: Tensor, u_NR: Tensor) -> Tensor:
     blocks_NGB = padded_NV.view(num_positions, -1, _BLOCK)
     sums_NG = (blocks_NGB @ probs_NV.new_ones(_BLOCK)).double().cumsum(dim=1)
     wanted_NR = u_NR * sums_NG[:, -1:]
-    # Rounding may carry a draw past the sum: then the last id with any probability is meant.
-    last_N1 = (sums_NG < sums_NG[:, -1:]).sum(dim=1, keepdim=True)
-    hit_NR = torch.searchsorted(sums_NG, wanted_NR, right=True).minimum(last_N1)
+    hit_NR = torch.searchsorted(sums_NG, wanted_NR, right=True)
     before_NR = torch.where(hit_NR > 0, sums_NG.gather(1, (hit_NR - 1).clamp(min=0)), 0.0)
     rows_N1 = torch.arange(num_positions, device=u_NR.device)[:, None] * sums_NG.shape[1]
     inside_MB = blocks_NGB.view(-1, _BLOCK)[(rows_N1 + hit_NR).flatten()].double().cumsum(dim=1)
     rest_M1 = (wanted_NR - before_NR).view(-1, 1)
     place_M1 = torch.searchsorted(inside_MB, rest_M1, right=True)
+    # A block's float32 sum may be a little more than its ids: what lies between is the last one's.
     last_M1 = torch.searchsorted(inside_MB, inside_MB[:, -1:].contiguous())
     return hit_NR * _BLOCK + place_M1.minimum(last_M1).view_as(hit_NR)

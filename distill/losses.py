@@ -109,7 +109,8 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         )
         grad_NV = probs_NV * (grad_N / sums_N)[:, None]
         flat = grad_NV.view(-1)
-        # Two calls: inside each an address occurs once, so the order of additions, hence every bit, is fixed on any device.
+        # Two calls: inside each an address occurs once, so the order of additions, hence every
+        # bit, is fixed on any device.
         flat.index_add_(0, flat_labels_N, -(label_weights_N * grad_N).to(flat.dtype))
         flat.index_add_(0, flat_targets_K, -(weights_K * grad_N[rows_K]).to(flat.dtype))
         return grad_NV, None, None, None, None, None
@@ -141,6 +142,7 @@ def _check(
         or target_ids_K.ndim != 1
     ):
         raise DistillError(
-            "expected logits (N, V), labels (N,), offsets (N + 1,), target_ids (K,), target_counts (K,), "
-            f"found {tuple(logits_NV.shape)}, {', '.join(map(str, found))}: cut them from the same batch"
+            "expected logits (N, V), labels (N,), offsets (N + 1,), target_ids (K,), "
+            f"target_counts (K,), found {tuple(logits_NV.shape)}, {', '.join(map(str, found))}: "
+            "cut them from the same batch"
         )

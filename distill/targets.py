@@ -183,7 +183,7 @@ def to_student(
 
 
 def num_dropped_draws(document: StudentDocument, num_draws: int) -> int:
-    """Draws of the document that fell on ids which its space lacks; num_draws is R of the capture."""
+    """Draws of the document that fell on ids which its space lacks; num_draws is R."""
     return num_draws * document.input_ids.size - int(document.n_draws.sum())
 
 

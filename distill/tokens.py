@@ -81,8 +81,8 @@ def make_space(
     ids = sorted(tokenizer.get_vocab(with_added_tokens=True).values())
     if ids != list(range(vocab_size)):
         raise DistillError(
-            f"expected a tokenizer with ids 0 to {vocab_size - 1}, found {len(ids)} ids up to {max(ids, default=-1)}: "
-            "tokenizer.json and token space do not belong together"
+            f"expected a tokenizer with ids 0 to {vocab_size - 1}, found {len(ids)} ids up to "
+            f"{max(ids, default=-1)}: tokenizer.json and token space do not belong together"
         )
     facts = _facts(tokenizer_json, start_id, end_id, to_teacher, from_teacher)
     return TokenSpace(
@@ -141,8 +141,8 @@ def load(folder: Path) -> TokenSpace:
         )
     except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as exc:
         raise DistillError(
-            f"expected {SPACE_FILE} and {TOKENIZER_FILE} in {folder}, found {type(exc).__name__}: {exc}; "
-            "train or pull the student again"
+            f"expected {SPACE_FILE} and {TOKENIZER_FILE} in {folder}, "
+            f"found {type(exc).__name__}: {exc}; train or pull the student again"
         ) from exc
     if space.digest != facts["digest"]:
         raise DistillError(
@@ -193,7 +193,7 @@ def token_bytes(tokenizer_json: str) -> list[bytes]:
 def word_start_mask(
     tokenizer_json: str, *, vocab_size: int, end_ids: Sequence[int]
 ) -> NDArray[np.bool_]:
-    """bool[vocab_size]: true for ids whose bytes begin with ASCII whitespace, and for the end ids."""
+    """bool[vocab_size]: true for ids that begin with an ASCII whitespace byte, and end ids."""
     mask = np.zeros(vocab_size, np.bool_)
     for id_, data in enumerate(token_bytes(tokenizer_json)[:vocab_size]):
         mask[id_] = data[:1] != b"" and data[:1] in WHITESPACE

@@ -119,7 +119,8 @@ class _Keeper:
             self.kept |= self._table.closure(id_, self.kept)
         if len(self.kept) > self._vocab_size:
             raise DistillError(
-                f"expected room for {what}, {len(self.kept)} ids so far, found vocab_size {self._vocab_size}: raise it"
+                f"expected room for {what}, {len(self.kept)} ids so far, "
+                f"found vocab_size {self._vocab_size}: raise it"
             )
 
     def offer(self, ids: Iterable[int]) -> None:
@@ -228,7 +229,8 @@ def _pair(merge: str | Sequence[str]) -> tuple[str, str]:
 def _byte_ids(vocab: Mapping[str, int]) -> set[int]:
     symbols = byte_symbols()
     if any(fallback_byte(token) is not None for token in vocab):
-        # Without a lone metaspace a space would fall back to that symbol's bytes, which no decoder turns into a space.
+        # Without a lone metaspace a space would fall back to that symbol's bytes, which no
+        # decoder turns into a space.
         return {
             id_
             for token, id_ in vocab.items()

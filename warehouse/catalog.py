@@ -18,7 +18,7 @@ from warehouse.errors import FileDamagedError, QueryError
 from warehouse.guard import check_query
 from warehouse.ledger import FileRow, Ledger
 from warehouse.schemas import TABLES
-from warehouse.shards import check_file
+from warehouse.shards import check_file, damage_message
 from warehouse.verification import damage_of
 from warehouse.views import named_views, small_tables, sql_schema
 
@@ -67,7 +67,7 @@ def run_query(
         except (duckdb.Error, pa.ArrowException, OSError) as exc:
             for file in (file for files in live.values() for file in files):
                 if what := damage_of(root, file):
-                    raise FileDamagedError(what) from exc
+                    raise FileDamagedError(damage_message(root, file.path, what)) from exc
             raise QueryError(f"DuckDB cannot answer: {' '.join(str(exc).split())}") from exc
 
 

@@ -162,7 +162,8 @@ class Manifest:
     def _catch_up(self, connection: sa.Connection) -> None:
         try:
             since = self._ledger.snapshot
-            if last_snapshot(connection) == since and since > 0:
+            last = last_snapshot(connection)
+            if last == since and since > 0:
                 return
             added = rows_since(connection, since)
             ledger = self._ledger.copy()
@@ -170,6 +171,8 @@ class Manifest:
                 ledger.extend(snapshot, added.pop(snapshot.snapshot, []))
             if added:
                 raise ManifestDamagedError(f"snapshot {min(added)} is missing")
+            if ledger.snapshot != last:
+                raise ManifestDamagedError(f"snapshot {ledger.snapshot} was there and is gone")
         except ManifestDamagedError as exc:
             raise damaged(self.path, str(exc)) from exc
         self._ledger = ledger

@@ -53,7 +53,7 @@ def _write(root: Path, ledger: Ledger, path: Path) -> None:
             paths = [str(root / file.path) for file in ledger.live_files(name)]
             columns = ", ".join(f'"{column}"' for column in table.schema.names)
             if paths:
-                listed = ", ".join(_quoted(item) for item in paths)
+                listed = ", ".join(_quoted(_unglobbed(item)) for item in paths)
                 body = f"SELECT {columns} FROM read_parquet([{listed}])"
             else:
                 body = f"{_typed_row(connection, sql_schema(table.schema))} WHERE false"
@@ -64,6 +64,11 @@ def _write(root: Path, ledger: Ledger, path: Path) -> None:
             connection.execute(f'CREATE VIEW "{name}" AS {body}')
         connection.execute("USE memory")
         connection.execute("DETACH catalog")
+
+
+def _unglobbed(path: str) -> str:
+    """The path as DuckDB must be told it, which reads every path as a pattern."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
 
 
 def _typed_row(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> str:

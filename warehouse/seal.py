@@ -56,7 +56,9 @@ def read_seal(manifest: Path) -> Seal | None:
     except (ValueError, TypeError, KeyError):
         is_whole = False
     if not is_whole:
-        raise ManifestDamagedError(f"{path} is damaged; the next commit writes it again")
+        raise ManifestDamagedError(
+            f"{path} is damaged: its bytes changed; the next commit writes it again"
+        )
     return seal
 
 

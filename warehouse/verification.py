@@ -11,7 +11,6 @@ from warehouse.identity import sha256_file
 from warehouse.ledger import FileRow, is_unchanged
 from warehouse.manifest import Manifest
 from warehouse.seal import seal_path
-from warehouse.shards import damage_message
 
 MANIFEST_NAME = "manifest.sqlite"
 
@@ -43,7 +42,7 @@ def verify_lake(root: Path) -> list[Defect]:
         manifest.close()
         files = [file for _, file in ledger.files.values() if file.path not in ledger.retired]
     except ManifestDamagedError as exc:
-        defects.append(Defect(path, None, str(exc)))
+        defects.append(Defect(path, None, str(exc).removeprefix(f"{path} is damaged: ")))
         files = _salvaged(path)
     for file in sorted(files, key=lambda file: file.path):
         if what := damage_of(root.absolute(), file):
@@ -58,10 +57,10 @@ def damage_of(root: Path, file: FileRow) -> str | None:
         if sha256_file(path) == file.sha256:
             return None
     except FileNotFoundError:
-        return damage_message(root, file.path, "the file is missing")
+        return "the file is missing"
     except OSError as exc:
         raise StorageError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    return damage_message(root, file.path, "its bytes changed")
+    return "its bytes are not those that were written"
 
 
 def _changed_seal(manifest: Manifest) -> list[Defect]:
@@ -69,8 +68,9 @@ def _changed_seal(manifest: Manifest) -> list[Defect]:
         if manifest.is_as_sealed():
             return []
     except ManifestDamagedError as exc:
-        return [Defect(seal_path(manifest.path), None, str(exc))]
-    what = f"{manifest.path}: a byte that holds no row changed; all rows are as written"
+        path = seal_path(manifest.path)
+        return [Defect(path, None, str(exc).removeprefix(f"{path} is damaged: "))]
+    what = "a byte that holds no row changed; all rows are as they were written"
     return [Defect(manifest.path, None, what)]
 
 

@@ -1,0 +1,163 @@
+"""The promotion rule, case by case and at its boundaries."""
+
+import math
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from distill.config import PromoteConfig
+from distill.errors import DistillError
+from distill.promote import (
+    Contest,
+    Decision,
+    Gate,
+    PairedScores,
+    at_least,
+    at_most,
+    champion_changed,
+    decide,
+)
+from warehouse.schemas import PROMOTIONS
+
+CHAMPION_BITS = 2.0
+CONFIG = PromoteConfig(margin_share=0.5, min_documents=30, max_left_out_share=0.2)
+"""A margin of exactly 1 bit per byte on a champion of 2, so that boundaries are exact in binary."""
+
+
+def pair(bits: float, n: int = 30, spread: float = 0.0) -> PairedScores:
+    """A challenger at `bits` per byte (alternating by +-spread) against a champion at
+    CHAMPION_BITS.
+    """
+    num_bytes = np.full(n, 8)
+    signs = np.where(np.arange(n) % 2, 1, -1)
+    nats = (bits + spread * signs) * num_bytes * math.log(2)
+    return PairedScores(nats, CHAMPION_BITS * num_bytes * math.log(2), num_bytes)
+
+
+def judge(
+    selection: PairedScores | None, confirmation: PairedScores | None, *gates: Gate
+) -> Decision:
+    return decide(CONFIG, Contest("new", "old", selection, confirmation, gates), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("selection", "confirmation", "reason"),
+    [
+        (pair(0.5), pair(0.5, n=1), "better"),
+        (pair(0.999), pair(0.999, n=5), "better"),
+        (pair(1.0), pair(0.5), "not_better"),
+        (pair(0.5), pair(1.0), "not_confirmed"),
+        (pair(0.5), pair(2.5), "not_confirmed"),
+        (pair(2.0), pair(0.5), "not_better"),
+        (pair(3.0), pair(3.0), "not_better"),
+        (pair(0.5, spread=3.0), pair(0.5), "not_better"),
+        (pair(0.5, n=29), pair(0.5), "too_few_documents"),
+        (pair(0.5, n=30), pair(0.5), "better"),
+        (pair(0.5, n=1), pair(0.5), "too_few_documents"),
+        (None, pair(0.5), "too_few_documents"),
+        (pair(0.5), None, "too_few_documents"),
+        (None, None, "too_few_documents"),
+    ],
+)
+def test_the_rule_decides(
+    selection: PairedScores | None, confirmation: PairedScores | None, reason: str
+) -> None:
+    found = judge(selection, confirmation)
+    assert found.reason == reason
+    assert found.promoted == (reason == "better")
+    assert found.explanation.startswith("promoted: " if found.promoted else "kept: ")
+    assert found.num_selection == (0 if selection is None else len(selection.num_bytes))
+    assert found.num_confirmation == (0 if confirmation is None else len(confirmation.num_bytes))
+
+
+def test_a_decision_carries_its_figures_in_row_and_sentence() -> None:
+    found = judge(pair(0.75), pair(0.5, n=8))
+    assert found.margin == 1.0
+    assert (found.difference, found.low, found.high) == (-1.25, -1.25, -1.25)
+    assert found.confirmation_difference == -1.5
+    assert found.smallest_difference == 1.0
+    assert found.explanation == (
+        "promoted: the challenger is 1.250 bits per byte better on 30 selection documents "
+        "(95 % interval -1.250 to -1.250), all below -1.000, "
+        "and 1.500 bits per byte better on 8 confirmation documents"
+    )
+
+
+def test_smallest_difference_grows_with_the_width_of_the_interval() -> None:
+    found = judge(pair(2.0, spread=1.0), pair(2.0))
+    assert found.high is not None
+    assert found.difference is not None
+    assert found.smallest_difference is not None
+    assert found.smallest_difference == pytest.approx(1.0 + found.high - found.difference)
+    assert found.smallest_difference > 1.2
+
+
+@pytest.mark.parametrize("reason", ["left_out_share", "memorised"])
+def test_a_broken_gate_keeps_the_best_of_challengers(reason: str) -> None:
+    found = judge(pair(0.5), pair(0.5), at_most("fine", 1, 1), at_most(reason, 0.3, 0.2))
+    assert (found.promoted, found.reason) == (False, f"gate:{reason}")
+    assert found.explanation == f"kept: gate {reason} is broken (0.3, limit 0.2)"
+    assert found.difference == -1.5
+
+
+def test_gates_hold_at_their_limit_and_break_on_nan() -> None:
+    assert at_most("share", 0.2, 0.2).ok
+    assert at_least("share", 0.2, 0.2).ok
+    assert not at_most("share", math.nan, 0.2).ok
+    assert not at_least("share", math.nan, 0.2).ok
+
+
+def test_a_student_whose_scores_are_not_finite_is_never_promoted() -> None:
+    broken = PairedScores([math.nan] * 30, [1.0] * 30, [8] * 30)
+    assert judge(broken, pair(0.5)).reason == "gate:finite_scores"
+    first = decide(CONFIG, Contest("new", None, None, broken), seed=0)
+    assert (first.promoted, first.reason) == (False, "gate:finite_scores")
+
+
+@pytest.mark.parametrize("control", [None, pair(2.0, n=3, spread=1.0), pair(9.0)])
+def test_the_first_whole_student_takes_the_empty_place(control: PairedScores | None) -> None:
+    found = decide(CONFIG, Contest("new", None, None, control), seed=0)
+    assert (found.promoted, found.reason, found.champion_id) == (True, "first_student", None)
+    assert (found.margin, found.difference, found.confirmation_difference) == (None, None, None)
+    assert (found.smallest_difference is None) == (control is None)
+
+
+def test_a_first_student_with_a_broken_gate_leaves_the_place_empty() -> None:
+    gates = (at_most("left_out_share", 0.3, 0.2),)
+    found = decide(CONFIG, Contest("new", None, None, pair(2.0), gates), seed=0)
+    assert (found.promoted, found.reason) == (False, "gate:left_out_share")
+
+
+def test_one_document_gives_bounds_that_are_absent_not_infinite() -> None:
+    found = judge(pair(0.5, n=1), pair(0.5))
+    assert (found.low, found.high, found.smallest_difference) == (None, None, None)
+    assert found.difference == -1.5
+
+
+def test_an_empty_place_has_no_selection_set() -> None:
+    with pytest.raises(DistillError, match="no champion to compare with"):
+        decide(CONFIG, Contest("new", None, pair(1.0), pair(1.0)), seed=0)
+
+
+def test_a_refused_swap_keeps_the_figures_and_gives_its_reason() -> None:
+    found = champion_changed(judge(pair(0.5), pair(0.5)), "other")
+    assert (found.promoted, found.reason) == (False, "champion_changed")
+    assert "met old, but the champion is now other" in found.explanation
+    assert found.difference == -1.5
+
+
+def test_a_decision_has_the_columns_of_the_promotions_table() -> None:
+    known_to_the_caller = {"line", "night", "run_id"}
+    columns = set(PROMOTIONS.schema.names) - known_to_the_caller
+    assert set(asdict(judge(pair(1.0), pair(1.0)))) == columns
+
+
+def test_default_margin_is_half_a_percent_of_the_champions_figure() -> None:
+    found = decide(
+        PromoteConfig(max_left_out_share=0.2),
+        Contest("new", "old", pair(1.98), pair(1.98)),
+        seed=0,
+    )
+    assert found.margin == pytest.approx(0.01)
+    assert found.reason == "better"

@@ -1,0 +1,78 @@
+"""The named views say what they promise, through `sql` and through the published catalog alike."""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from tests.warehouse.lake_rows import commit_row, filled_lake, linked_lake
+from warehouse.lake import Lake
+from warehouse.schemas import TABLES
+from warehouse.views import named_views
+
+
+def test_views_and_empty_tables_are_there_in_an_empty_lake(tmp_path: Path) -> None:
+    with Lake.open(tmp_path, create=True) as lake:
+        for name in (*TABLES, *named_views(), "nights"):
+            assert lake.query(f"SELECT * FROM {name}").num_rows == 0
+        assert lake.query("SELECT * FROM columns").num_rows > 100
+
+
+def test_lineage_walks_from_a_word_to_the_evaluations_of_who_saw_it(tmp_path: Path) -> None:
+    sql = "SELECT DISTINCT student_id, suite, metric, value FROM lineage WHERE word = ?"
+    with linked_lake(tmp_path) as lake:
+        assert lake.query(sql, ["boat"]).to_pylist() == [
+            {
+                "student_id": "s1",
+                "suite": "confirmation",
+                "metric": "bits_per_byte",
+                "value": 1.5,
+            }
+        ]
+        assert lake.query(sql, ["tree"]).num_rows == 0
+        (row,) = lake.query("SELECT * FROM leaderboard").to_pylist()
+        assert (row["student_id"], row["bits_per_byte"], row["control"]) == ("s1", 1.5, 2.5)
+        funnel = lake.query("SELECT reason, num_stories, share FROM funnel LIMIT 1").to_pylist()
+        assert funnel == [{"reason": "accepted", "num_stories": 1, "share": 1.0}]
+
+
+def test_a_later_verdict_takes_a_story_out_of_the_accepted_ones(tmp_path: Path) -> None:
+    with linked_lake(tmp_path) as lake:
+        assert lake.query("SELECT * FROM accepted_stories").num_rows == 2
+        commit_row(lake, "dedup", "verdicts", story_id="story-boat", reason="duplicate")
+        accepted = lake.query("SELECT story_id FROM accepted_stories").to_pylist()
+        assert accepted == [{"story_id": "story-tree"}]
+        reasons = lake.query("SELECT reason FROM funnel ORDER BY reason").to_pylist()
+        assert reasons == [{"reason": "accepted"}, {"reason": "duplicate"}]
+
+
+def test_any_duckdb_client_reads_the_published_catalog(tmp_path: Path) -> None:
+    with filled_lake(tmp_path / "o'lake [1] *%20#", num_rows=6) as lake:
+        path = lake.publish()
+        with duckdb.connect(str(path), read_only=True) as client:
+            for name in TABLES:
+                rows = _rows(client, name).to_pylist()
+                assert rows == lake.read(name).to_pylist(), name
+            for name in (*named_views(), "columns", "nights"):
+                rows = _rows(client, name)
+                assert rows.num_rows == lake.query(f"SELECT * FROM {name}").num_rows, name
+            # Publishing again puts a new file in place under an open reader.
+            lake.publish()
+            assert _rows(client, "stories").num_rows == 12
+        left = sorted(entry.name for entry in lake.root.iterdir())
+        assert left == ["catalog.duckdb", "lake", "manifest.seal", "manifest.sqlite"]
+
+
+def test_an_empty_lake_can_be_published(tmp_path: Path) -> None:
+    with (
+        Lake.open(tmp_path, create=True) as lake,
+        duckdb.connect(str(lake.publish()), read_only=True) as client,
+    ):
+        for name in (*TABLES, *named_views(), "nights"):
+            assert _rows(client, name).num_rows == 0
+
+
+def _rows(client: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
+    relation = client.sql(f"SELECT * FROM {name}")
+    assert relation is not None
+    return relation.to_arrow_table()
