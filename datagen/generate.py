@@ -1,8 +1,9 @@
 """One shard: its part of the plan, written by the teacher, judged, and turned into rows.
 
-Every prompt of the shard is tried once, then those without an accepted story again with the next attempt's seed, until the
-budget of attempts is used up. All attempts are rows. A shard's rows follow from the order and the shard's indices alone, so
-a killed shard is written again to the same rows.
+Every prompt of the shard is tried once, then those without an accepted story again with the next
+attempt's seed, until the budget of attempts is used up. All attempts are rows. A shard's rows
+follow from the order and the shard's indices alone, so a killed shard is written again to the same
+rows.
 """
 
 from collections import defaultdict
@@ -30,7 +31,8 @@ STAGE_VERSION = 1
 class Order:
     """What the stories of a run are written from.
 
-    allows_instructions: the teacher is told what to write; otherwise it continues a prefix that holds the three words.
+    allows_instructions: the teacher is told what to write; otherwise it continues a prefix that
+    holds the three words.
     """
 
     vocabulary: Vocabulary
@@ -77,7 +79,9 @@ class _Work:
 
 
 def split_into_shards(indices: range, config: ShardConfig) -> list[range]:
-    """The indices cut in order: a first shard of its own size, then equal ones, the last perhaps shorter."""
+    """The indices cut in order: a first shard of its own size, then equal ones, the last perhaps
+    shorter.
+    """
     first_end = min(indices.start + config.first_shard, indices.stop)
     starts = range(first_end, indices.stop, config.shard_size)
     rest = [range(start, min(start + config.shard_size, indices.stop)) for start in starts]
@@ -92,7 +96,9 @@ def write_stories(
     on_tokens: TokensWritten,
     on_story: Callable[[Story], None],
 ) -> dict[str, pa.Table]:
-    """The shard's rows of prompts, stories and words; on_story hears of each attempt once it is judged."""
+    """The shard's rows of prompts, stories and words; on_story hears of each attempt once it is
+    judged.
+    """
     specs = [plan_item(order.vocabulary, order.plan_seed, index) for index in shard.indices]
     prompt_texts = {spec.plan_index: _prompt_text(order, spec) for spec in specs}
     work = _Work(list(specs))
@@ -137,9 +143,7 @@ def _prompt_id(order: Order, spec: PromptSpec) -> str:
     return prompt_id(part, order.vocabulary.digest, order.plan_seed, spec.plan_index)
 
 
-def _request(
-    order: Order, spec: PromptSpec, prompt_texts: dict[int, str], attempt: int
-) -> Request:
+def _request(order: Order, spec: PromptSpec, prompt_texts: dict[int, str], attempt: int) -> Request:
     text = prompt_texts[spec.plan_index]
     seed = seed_from("sampling", order.sampling.seed, _prompt_id(order, spec), attempt)
     if order.allows_instructions:

@@ -92,7 +92,7 @@ class TrainConfig(BaseModel):
         default=0.5,
         ge=0,
         le=1,
-        description='share of documents read after a line "Words: a, b, c"; 0: tell --words is in vain',
+        description='share of documents read after a line "Words: a, b, c"; 0 makes --words vain',
     )
 
     @field_validator("preset")
@@ -122,7 +122,9 @@ class EvaluateConfig(BaseModel):
         default=2048,
         ge=1,
         le=1_000_000,
-        description="padded ids scored at once; more are faster, take 4V bytes each, move last bits",
+        description=(
+            "padded ids scored at once; more are faster, take 4V bytes each, move last bits"
+        ),
     )
     num_resamples: int = Field(
         default=10_000,

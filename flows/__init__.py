@@ -1,1 +1,3 @@
-"""The only package that knows Prefect: it orders the others, retries, schedules and reports. Command line and recipes."""
+"""The only package that knows Prefect: it orders the others, retries, schedules and reports.
+Command line and recipes.
+"""

@@ -1,7 +1,9 @@
-"""What the teacher says of each next token of the stories that students will be trained on, as sampled targets in the lake.
+"""What the teacher says of each next token of the stories that students will be trained on, as
+sampled targets in the lake.
 
-Every unit that the night may use is captured, an earlier night's too if it was not; a unit's stories are cut into shards in
-plan order. A chat teacher's stories are captured under the prompt that ordered them, a prefix teacher's after its start symbol.
+Every unit that the night may use is captured, an earlier night's too if it was not; a unit's
+stories are cut into shards in plan order. A chat teacher's stories are captured under the prompt
+that ordered them, a prefix teacher's after its start symbol.
 """
 
 import logging
@@ -28,7 +30,9 @@ logger = logging.getLogger(__name__)
 
 @flow(name="capture_targets")
 def capture_targets(recipe: Recipe, night: str, data: Path) -> list[str]:
-    """The capture runs of all units that the night may use, oldest first; shards that are in the lake are not captured again."""
+    """The capture runs of all units that the night may use, oldest first; shards that are in the
+    lake are not captured again.
+    """
     with open_night(recipe, night, data, logger.info) as tonight:
         missing = [
             (run_id, number, stories)
@@ -39,7 +43,10 @@ def capture_targets(recipe: Recipe, night: str, data: Path) -> list[str]:
         ]
         if missing:
             num_stories = sum(len(stories) for _, _, stories in missing)
-            with measured_stage(tonight, "capture") as stage, track("targets", num_stories, "stories") as bar:
+            with (
+                measured_stage(tonight, "capture") as stage,
+                track("targets", num_stories, "stories") as bar,
+            ):
                 for run_id, number, stories in missing:
                     num_tokens = capture_shard(tonight, run_id, number, stories)
                     stage.num_tokens += num_tokens
@@ -105,7 +112,9 @@ def capture_facts(tonight: Tonight, vocab_size: int) -> CaptureFacts:
 
 
 def context_ids(tonight: Tonight, reads: TeacherTokenizer, story: CorpusStory) -> list[int]:
-    """What the teacher read before it wrote the story: its prompt, or the start symbol where the prompt began the story."""
+    """What the teacher read before it wrote the story: its prompt, or the start symbol where the
+    prompt began the story.
+    """
     return reads.context_ids(story.prompt if tonight.teacher.allows_instructions else "")
 
 

@@ -1,4 +1,5 @@
-"""The command line. Exit codes: 0 done, 1 a defect was found, 2 what was asked for cannot be, 130 stopped by Ctrl-C.
+"""The command line. Exit codes: 0 done, 1 a defect was found, 2 what was asked for cannot be,
+130 stopped by Ctrl-C.
 
 Nothing heavy is imported before a command needs it, so that `--help` answers at once.
 """
@@ -22,9 +23,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="markdown",
-    help="Every night a teacher language model writes stories from a controlled vocabulary; a super tiny one is distilled from "
-    "them, and takes the champion's place only if it is better.",
-    epilog="Start with `stillhouse run quickstart`, then `stillhouse sql \"select * from leaderboard\"`.",
+    help="Every night a teacher language model writes stories from a controlled vocabulary; "
+    "a super tiny one is distilled from them, and takes the champion's place only if it is better.",
+    epilog="Start with `stillhouse run quickstart`, then "
+    '`stillhouse sql "select * from leaderboard"`.',
 )
 lake_app = typer.Typer(no_args_is_help=True, help="Look after the lake: digest, verify, publish.")
 teacher_app = typer.Typer(no_args_is_help=True, help="Teachers: pull, list, show.")
@@ -34,7 +36,10 @@ app.add_typer(teacher_app, name="teacher")
 Data = Annotated[
     Path,
     typer.Option(
-        "--data", envvar="STILLHOUSE_DATA", metavar="DIR", help="Where the lake is; it is made on the first run."
+        "--data",
+        envvar="STILLHOUSE_DATA",
+        metavar="DIR",
+        help="Where the lake is; it is made on the first run.",
     ),
 ]
 DEFAULT_DATA = Path("stillhouse-data")
@@ -70,9 +75,15 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 @app.command("run")
 @guarded
 def run_command(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe (quickstart, smoke) or the path of a .toml file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A shipped recipe (quickstart, smoke) or the path of a .toml file."),
+    ],
     night: Annotated[
-        str, typer.Option(help="The night's label; a night that was begun goes on, a finished one is left as it is.")
+        str,
+        typer.Option(
+            help="The night's label; one that was begun goes on, a finished one is left alone."
+        ),
     ] = "1",
     only: Annotated[
         str | None,
@@ -80,7 +91,11 @@ def run_command(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key of the recipe, as train.alpha=0.5; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another value for a key of the recipe, as train.alpha=0.5; repeatable.",
+        ),
     ] = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
@@ -94,8 +109,15 @@ def run_command(
 @app.command("sql")
 @guarded
 def sql_command(
-    query: Annotated[str, typer.Argument(help='One SELECT, as "select * from leaderboard"; `show tables` lists what there is.')],
-    as_csv: Annotated[bool, typer.Option("--csv", help="Comma separated values on standard output.")] = False,
+    query: Annotated[
+        str,
+        typer.Argument(
+            help='One SELECT, as "select * from leaderboard"; `show tables` lists what there is.'
+        ),
+    ],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Comma separated values on standard output.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
@@ -115,7 +137,10 @@ def sql_command(
 @guarded
 def tell_command(
     words: Annotated[
-        str | None, typer.Option(help='Words that the story should use, as "jump, boat, happy"; none: any story.')
+        str | None,
+        typer.Option(
+            help='Words that the story should use, as "jump, boat, happy"; none: any story.'
+        ),
     ] = None,
     line: Annotated[str, typer.Option(help="Whose champion tells the story.")] = "quickstart",
     seed: Annotated[int, typer.Option(min=0, help="Another seed tells another story.")] = 0,
@@ -141,7 +166,7 @@ def digest_command(data: Data = DEFAULT_DATA) -> None:
 @lake_app.command("verify")
 @guarded
 def verify_command(data: Data = DEFAULT_DATA) -> None:
-    """Compare every byte of the lake with what was written; exit code 1 and a line for each defect."""
+    """Compare every byte of the lake with what was written; a line for each defect, exit code 1."""
     from warehouse.verification import verify_lake
 
     defects = verify_lake(data)
@@ -189,13 +214,19 @@ def list_command() -> None:
 @teacher_app.command("show")
 @guarded
 def show_command(
-    model: Annotated[str, typer.Argument(help="A name, a folder or a hub id; it is pulled if it is not here.")],
+    model: Annotated[
+        str, typer.Argument(help="A name, a folder or a hub id; it is pulled if it is not here.")
+    ],
 ) -> None:
     """What a teacher's files say: folder, digest, kind."""
     from flows.teachers import find_teacher
 
     teacher = find_teacher(model, _say)
-    kind = "is told what to write (chat template)" if teacher.allows_instructions else "continues a text"
+    kind = (
+        "is told what to write (chat template)"
+        if teacher.allows_instructions
+        else "continues a text"
+    )
     for name, value in (
         ("name", teacher.name),
         ("folder", teacher.folder),
@@ -214,7 +245,10 @@ def _stages(only: str | None) -> tuple[str, ...]:
     asked = [name.strip() for name in only.split(",")]
     unknown = [name for name in asked if name not in STAGES]
     if unknown:
-        raise FlowsError(f"--only {only}: expected some of {', '.join(STAGES)}; found {', '.join(unknown) or 'nothing'}")
+        raise FlowsError(
+            f"--only {only}: expected some of {', '.join(STAGES)}; "
+            f"found {', '.join(unknown) or 'nothing'}"
+        )
     return tuple(name for name in STAGES if name in asked)
 
 

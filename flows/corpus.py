@@ -1,4 +1,6 @@
-"""The stories that a night may use, read from the lake: what was accepted, who ordered it, on which side of the split it is."""
+"""The stories that a night may use, read from the lake: what was accepted, who ordered it, on which
+side of the split it is.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,9 @@ from warehouse.split import is_held_out
 
 @dataclass(frozen=True, slots=True)
 class CorpusStory:
-    """One accepted story. `words` are the required lemmas: verb, noun, adjective; `prompt` is what the teacher was told."""
+    """One accepted story. `words` are the required lemmas: verb, noun, adjective; `prompt` is what
+    the teacher was told.
+    """
 
     story_id: str
     doc_id: str
@@ -28,7 +32,9 @@ def accepted_stories(tonight: Tonight, unit: str) -> list[CorpusStory]:
     snapshot = None if unit == tonight.unit else tonight.claim.parent_snapshot
 
     def rows_of(table: str, run_id: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = tonight.lake.read(table, run_ids=[run_id], snapshot=snapshot).to_pylist()
+        rows: list[dict[str, Any]] = tonight.lake.read(
+            table, run_ids=[run_id], snapshot=snapshot
+        ).to_pylist()
         return rows
 
     units = tonight.units
@@ -46,7 +52,9 @@ def accepted_stories(tonight: Tonight, unit: str) -> list[CorpusStory]:
 
 
 def training_stories(tonight: Tonight) -> list[CorpusStory]:
-    """What students are trained on: all units' accepted stories that are not held out, oldest unit first."""
+    """What students are trained on: all units' accepted stories that are not held out, oldest unit
+    first.
+    """
     return [
         story
         for unit in tonight.units

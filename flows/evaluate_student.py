@@ -1,6 +1,8 @@
-"""Tonight's figures: every subject on the same held-out stories, and ten stories that the students tell.
+"""Tonight's figures: every subject on the same held-out stories, and ten stories that the students
+tell.
 
-The confirmation suite is tonight's own held-out stories; the selection suite is those of all earlier nights.
+The confirmation suite is tonight's own held-out stories; the selection suite is those of all
+earlier nights.
 """
 
 import logging
@@ -76,7 +78,10 @@ def evaluate_student(recipe: Recipe, night: str, data: Path) -> str:
             logger.info("figures: all are there")
             return run_id
         pairs = [(subject, unit) for subject in bench.subjects for unit in tonight.units]
-        with measured_stage(tonight, "evaluate") as stage, track("scores", len(pairs), "suites") as bar:
+        with (
+            measured_stage(tonight, "evaluate") as stage,
+            track("scores", len(pairs), "suites") as bar,
+        ):
             for subject, unit in pairs:
                 num_tokens = score_unit(tonight, subject, unit)
                 stage.num_tokens += num_tokens
@@ -115,9 +120,7 @@ def evaluation_run_id(tonight: Tonight, bench: Bench) -> str:
 def measure(tonight: Tonight, bench: Bench, run_id: str) -> None:
     """Commit the night's evaluations and generations."""
     generations = [
-        row
-        for role in (CHALLENGER, CONTROL)
-        for row in _told_stories(tonight, bench, role, run_id)
+        row for role in (CHALLENGER, CONTROL) for row in _told_stories(tonight, bench, role, run_id)
     ]
     figures = [row for subject in bench.subjects for row in _suite_figures(tonight, bench, subject)]
     figures += _sample_figures(bench, generations)
@@ -148,16 +151,24 @@ def _suite_figures(tonight: Tonight, bench: Bench, subject: Subject) -> list[dic
         scores = suite_scores(tonight, subject, units)
         if not scores:
             continue
-        metrics = bits_per_byte_metrics(scores, seed=config.seed, num_resamples=config.num_resamples)
-        agreement = _agreement(tonight, bench, subject, units) if subject.kind == "student" else None
+        metrics = bits_per_byte_metrics(
+            scores, seed=config.seed, num_resamples=config.num_resamples
+        )
+        agreement = (
+            _agreement(tonight, bench, subject, units) if subject.kind == "student" else None
+        )
         metrics += [agreement] if agreement else []
         suite_digest = digest([score.doc_id for score in scores])
         figures += [_figure(subject, suite, suite_digest, metric) for metric in metrics]
     return figures
 
 
-def _agreement(tonight: Tonight, bench: Bench, subject: Subject, units: Sequence[str]) -> "Metric | None":
-    """How often the student prefers what its teacher, under the story's prompt if it has one, prefers."""
+def _agreement(
+    tonight: Tonight, bench: Bench, subject: Subject, units: Sequence[str]
+) -> "Metric | None":
+    """How often the student prefers what its teacher, under the story's prompt if it has one,
+    prefers.
+    """
     from distill import tokens
     from distill.evaluation.agreement import agreement
     from distill.evaluation.metrics import agreement_metric
@@ -188,7 +199,9 @@ def _agreement(tonight: Tonight, bench: Bench, subject: Subject, units: Sequence
 
 
 def _told_stories(tonight: Tonight, bench: Bench, role: str, run_id: str) -> list[dict[str, Any]]:
-    """Stories that a student tells when asked for the words of held-out stories, with what they hold."""
+    """Stories that a student tells when asked for the words of held-out stories, with what they
+    hold.
+    """
     from distill.sample import Sampling, sample_stories
     from distill.students.save import load_student
 

@@ -1,4 +1,6 @@
-"""Tonight's stories: the night's block of the plan, shard by shard, then one pass over all of them for repeated texts."""
+"""Tonight's stories: the night's block of the plan, shard by shard, then one pass over all of them
+for repeated texts.
+"""
 
 import logging
 from pathlib import Path
@@ -32,7 +34,10 @@ def generate_corpus(recipe: Recipe, night: str, data: Path) -> str:
         logger.info("stories: %d of %d shards are there", len(shards) - len(missing), len(shards))
         if missing:
             num_prompts = sum(len(shards[number]) for number in missing)
-            with measured_stage(tonight, "generate") as stage, track("stories", num_prompts, "prompts") as bar:
+            with (
+                measured_stage(tonight, "generate") as stage,
+                track("stories", num_prompts, "prompts") as bar,
+            ):
                 for number in missing:
                     shard = Shard(tonight.unit, number, shards[number], tonight.claim.numerics)
                     stage.num_tokens += write_shard(tonight, shard, bar)
@@ -65,13 +70,21 @@ def write_shard(tonight: Tonight, shard: Shard, bar: Track) -> int:
     watcher = _Watcher(recipe.sampling.max_attempts, bar, is_first=shard.number == 0)
     tables = write_stories(order, shard, engine, on_tokens=bar.count_tokens, on_story=watcher.see)
     tonight.lake.commit_shard(shard.run_id, shard.number, tables)
-    logger.info("shard %d: %d prompts, %d attempts, %d accepted", shard.number, len(shard.indices), watcher.attempts, watcher.accepted)
+    logger.info(
+        "shard %d: %d prompts, %d attempts, %d accepted",
+        shard.number,
+        len(shard.indices),
+        watcher.attempts,
+        watcher.accepted,
+    )
     return sum(tables[STORIES.name].column("num_tokens").to_pylist())
 
 
 @task(name="find duplicates", cache_policy=NO_CACHE)
 def find_duplicates(tonight: Tonight) -> None:
-    """Give a verdict on each accepted story of the night whose text stands earlier in the line's plan."""
+    """Give a verdict on each accepted story of the night whose text stands earlier in the line's
+    plan.
+    """
     units = tonight.units
     run_id = duplicates_run_id(units)
     if tonight.lake.is_committed(VERDICTS.name, shard_key(run_id, 0)):
@@ -92,13 +105,22 @@ def find_duplicates(tonight: Tonight) -> None:
             first = oldest.setdefault(row["doc_id"], row["story_id"])
             if first != row["story_id"] and unit == tonight.unit:
                 verdicts.append(
-                    {"story_id": row["story_id"], "run_id": run_id, "reason": "duplicate", "other_story_id": first}
+                    {
+                        "story_id": row["story_id"],
+                        "run_id": run_id,
+                        "reason": "duplicate",
+                        "other_story_id": first,
+                    }
                 )
-    tonight.lake.commit_shard(run_id, 0, {VERDICTS.name: pa.Table.from_pylist(verdicts, schema=VERDICTS.schema)})
+    tonight.lake.commit_shard(
+        run_id, 0, {VERDICTS.name: pa.Table.from_pylist(verdicts, schema=VERDICTS.schema)}
+    )
 
 
 class _Watcher:
-    """Counts a shard's attempts, moves the bar once a prompt is settled, and shows the night's first story."""
+    """Counts a shard's attempts, moves the bar once a prompt is settled, and shows the night's
+    first story.
+    """
 
     def __init__(self, max_attempts: int, bar: Track, *, is_first: bool) -> None:
         self.attempts = 0

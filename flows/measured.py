@@ -1,4 +1,6 @@
-"""What a stage cost: clocks and CPU seconds as a row of the measured table `runs`, never part of an id."""
+"""What a stage cost: clocks and CPU seconds as a row of the measured table `runs`, never part of an
+id.
+"""
 
 import resource
 import subprocess
@@ -27,11 +29,20 @@ class Stage:
 
 @contextmanager
 def measured_stage(tonight: Tonight, name: str) -> Iterator[Stage]:
-    """Run the block as one execution of a stage and commit its cost; a block that fails or is killed leaves no row."""
+    """Run the block as one execution of a stage and commit its cost; a block that fails or is
+    killed leaves no row.
+    """
     started_at, wall_s, cpu_s = datetime.now(UTC), time.monotonic(), _cpu_s()
     stage = Stage()
     yield stage
-    run_id = digest("measured", tonight.claim.line, tonight.claim.night, name, str(flow_run.id), started_at.isoformat())
+    run_id = digest(
+        "measured",
+        tonight.claim.line,
+        tonight.claim.night,
+        name,
+        str(flow_run.id),
+        started_at.isoformat(),
+    )
     row = {
         "run_id": run_id,
         "line": tonight.claim.line,
@@ -45,7 +56,9 @@ def measured_stage(tonight: Tonight, name: str) -> Iterator[Stage]:
         "numerics": tonight.claim.numerics,
         "git_commit": _git_commit(),
     }
-    tonight.lake.commit_shard(run_id, 0, {RUNS.name: pa.Table.from_pylist([row], schema=RUNS.schema)})
+    tonight.lake.commit_shard(
+        run_id, 0, {RUNS.name: pa.Table.from_pylist([row], schema=RUNS.schema)}
+    )
 
 
 def _cpu_s() -> float:

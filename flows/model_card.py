@@ -10,8 +10,8 @@ tags: [stillhouse, distillation]
 
 # {preset} of line {line}, night {night}
 
-A super tiny language model ({role}), trained by Stillhouse on {num_documents} short stories that the teacher
-`{teacher}` wrote from the controlled vocabulary `{vocabulary}`.
+A super tiny language model ({role}), trained by Stillhouse on {num_documents} short stories
+that the teacher `{teacher}` wrote from the controlled vocabulary `{vocabulary}`.
 
 | what | value |
 |---|---|
@@ -20,7 +20,8 @@ A super tiny language model ({role}), trained by Stillhouse on {num_documents} s
 | target tokens seen | {num_tokens:,} (repeats counted) |
 | teacher digest | `{teacher_digest}` |
 
-It reads the start symbol, then perhaps a line `Words: a, b, c`, then writes a story. It knows nothing but such stories.
+It reads the start symbol, then perhaps a line `Words: a, b, c`, then writes a story. It knows
+nothing but such stories.
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
     model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
@@ -30,7 +31,9 @@ It reads the start symbol, then perhaps a line `Words: a, b, c`, then writes a s
 def model_card(tonight: Tonight, role: str, student: str, num_documents: int) -> str:
     """The card's text; it holds no clock, so the same student has the same card."""
     recipe = tonight.recipe
-    distilled = f"sampled teacher targets, weight {recipe.train.alpha}, beside the text's own next token"
+    distilled = (
+        f"sampled teacher targets, weight {recipe.train.alpha}, beside the text's own next token"
+    )
     return _CARD.format(
         preset=recipe.train.preset,
         line=tonight.claim.line,

@@ -1,7 +1,8 @@
 """Tonight: what one night of a line claimed, and everything that its stages derive their ids from.
 
-A night claims once: its block of the plan, the lake that it may read, the champion that it meets, its numerics class. Every
-later run of the same night reads that claim, so it does the same work, and none of it twice.
+A night claims once: its block of the plan, the lake that it may read, the champion that it meets,
+its numerics class. Every later run of the same night reads that claim, so it does the same work,
+and none of it twice.
 """
 
 import json
@@ -48,13 +49,17 @@ class Tonight:
 
     @property
     def earlier_units(self) -> list[str]:
-        """The runs of the line's earlier nights whose stories were all in the lake when this night began, oldest first."""
+        """The runs of the line's earlier nights whose stories were all in the lake when this night
+        began, oldest first.
+        """
         units: list[str] = []
         for night in self.lake.manifest.nights(self.claim.line):
             if night.ordinal >= self.claim.ordinal:
                 continue
             finished = duplicates_run_id([*units, story_run_id(night)])
-            if self.lake.is_committed("verdicts", shard_key(finished, 0), snapshot=self.claim.parent_snapshot):
+            if self.lake.is_committed(
+                "verdicts", shard_key(finished, 0), snapshot=self.claim.parent_snapshot
+            ):
                 units.append(story_run_id(night))
         return units
 
@@ -73,8 +78,8 @@ class Tonight:
 def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Tonight]:
     """The night, claimed now or as it was claimed before; the lake is made if there is none.
 
-    Raises FlowsError for a missing teacher, DatagenError for a bad vocabulary, NightConflictError if the night was claimed for
-    another recipe, teacher, vocabulary or numerics class.
+    Raises FlowsError for a missing teacher, DatagenError for a bad vocabulary, NightConflictError
+    if the night was claimed for another recipe, teacher, vocabulary or numerics class.
     """
     teacher = find_teacher(recipe.teacher.model, say)
     vocabulary = load_vocabulary(recipe.prompts.vocabulary)
@@ -91,8 +96,9 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
 
 
 def story_run_id(night: Night) -> str:
-    """The run that writes a night's stories, from its claim alone: so an earlier night's stories are found under whatever
-    versions and recipe wrote them."""
+    """The run that writes a night's stories, from its claim alone: so an earlier night's stories
+    are found under whatever versions and recipe wrote them.
+    """
     asked = json.loads(night.asked)
     part = {name: asked["recipe"][name] for name in _STORY_SECTIONS}
     return digest(
@@ -106,7 +112,9 @@ def story_run_id(night: Night) -> str:
 
 
 def duplicates_run_id(units: Sequence[str]) -> str:
-    """The run that looks for texts of the last unit that stand earlier in it or in the units before."""
+    """The run that looks for texts of the last unit that stand earlier in it or in the units
+    before.
+    """
     return digest("duplicates", DUPLICATES_VERSION, list(units))
 
 

@@ -1,4 +1,6 @@
-"""One night of a line, from word list to promoted student: the stages in order, each of which does only what is missing."""
+"""One night of a line, from word list to promoted student: the stages in order, each of which does
+only what is missing.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,7 +15,7 @@ from flows.night import Tonight, open_night, shard_key
 from flows.promote_student import promote_student, promotion_run_id
 from flows.recipes import Recipe
 from flows.stages import STAGES
-from flows.train_student import train_student
+from flows.train_student import student_folder, train_student
 from warehouse.schemas import PROMOTIONS
 
 logger = logging.getLogger(__name__)
@@ -40,9 +42,11 @@ def nightly(recipe: Recipe, night: str, data: Path, stages: Sequence[str] = STAG
 
 
 def is_finished(tonight: Tonight) -> bool:
-    """Whether the night has been decided and its student is in place: then a rerun has nothing to do."""
+    """Whether the night has been decided and its student is in place: then a rerun has nothing to
+    do.
+    """
     run_id = promotion_run_id(tonight)
     if not tonight.lake.is_committed(PROMOTIONS.name, shard_key(run_id, 0)):
         return False
     row = tonight.lake.read(PROMOTIONS.name, run_ids=[run_id]).to_pylist()[0]
-    return (tonight.lake.root / "models" / row["challenger_id"]).is_dir()
+    return student_folder(tonight, row["challenger_id"]).is_dir()

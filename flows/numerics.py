@@ -1,7 +1,7 @@
 """The numerics class: what moves the last bits of a result, beside what was asked for.
 
-Results of one class are equal to the bit; those of two classes may differ, so a night claims its class and a worker of
-another one refuses to add to it. Found without loading torch.
+Results of one class are equal to the bit; those of two classes may differ, so a night claims its
+class and a worker of another one refuses to add to it. Found without loading torch.
 """
 
 import platform
@@ -15,10 +15,9 @@ _INSTRUCTION_SETS = ("avx512f", "avx2")
 
 def numerics_class(config: TeacherConfig) -> str:
     """Engine, versions, dtype, device class and threads, as one line."""
-    device = f"cuda {_cuda_class()}" if config.device == "cuda" else f"cpu {_cpu_class()}"
     return (
-        f"transformers {version('transformers')}, torch {version('torch')}, float32, {device}, "
-        f"{config.threads} threads"
+        f"transformers {version('transformers')}, torch {version('torch')}, float32, "
+        f"cpu {_cpu_class()}, {config.threads} threads"
     )
 
 
@@ -30,15 +29,11 @@ def use_threads(threads: int) -> None:
 
 
 def _cpu_class() -> str:
-    """The widest instruction set that torch's kernels choose by, or the machine's name where Linux does not say."""
+    """The widest instruction set that torch's kernels choose by, or the machine's name where Linux
+    does not say.
+    """
     try:
         flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
         return platform.machine()
     return next((name for name in _INSTRUCTION_SETS if name in flags), platform.machine())
-
-
-def _cuda_class() -> str:
-    import torch
-
-    return torch.cuda.get_device_name()

@@ -1,4 +1,6 @@
-"""Rows of a query on standard output: a table to look at, or CSV or JSON lines for the next program."""
+"""Rows of a query on standard output: a table to look at, or CSV or JSON lines for the next
+program.
+"""
 
 import json
 import sys
@@ -46,7 +48,10 @@ def _flat(rows: pa.Table) -> pa.Table:
     for field in rows.schema:
         column = rows.column(field.name)
         if pa.types.is_nested(field.type):
-            texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
+            texts = [
+                None if value is None else json.dumps(value, default=str)
+                for value in column.to_pylist()
+            ]
             column = pa.array(texts, pa.string())
         columns.append(column)
     return pa.table(columns, names=rows.schema.names)

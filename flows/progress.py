@@ -1,4 +1,6 @@
-"""Progress of long steps: a bar with rate and time left on a terminal, a line now and then in a log."""
+"""Progress of long steps: a bar with rate and time left on a terminal, a line now and then in a
+log.
+"""
 
 import logging
 import time
@@ -57,7 +59,15 @@ class Track:
             self._bar.update(self._task, completed=self._done, rate=self._rate())
         elif time.monotonic() - self._said_s >= _LOG_EVERY_S:
             self._said_s = time.monotonic()
-            logger.info("%s: %d/%d %s, %s%s", self.label, self._done, self.total, self.unit, self._rate(), self._left())
+            logger.info(
+                "%s: %d/%d %s, %s%s",
+                self.label,
+                self._done,
+                self.total,
+                self.unit,
+                self._rate(),
+                self._left(),
+            )
 
     def _rate(self) -> str:
         elapsed_s = max(time.monotonic() - self._started_s, 1e-3)
@@ -69,7 +79,11 @@ class Track:
         if not self._done:
             return ""
         left_s = (time.monotonic() - self._started_s) / self._done * (self.total - self._done)
-        return f", about {left_s / 60:.0f} min left" if left_s >= 90 else f", about {left_s:.0f} s left"
+        return (
+            f", about {left_s / 60:.0f} min left"
+            if left_s >= 90
+            else f", about {left_s:.0f} s left"
+        )
 
 
 @contextmanager

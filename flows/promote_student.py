@@ -1,4 +1,6 @@
-"""The night's decision: does the challenger take the champion's place? A row with its reason, and the swap."""
+"""The night's decision: does the challenger take the champion's place? A row with its reason, and
+the swap.
+"""
 
 import logging
 import os
@@ -52,7 +54,7 @@ def promotion_run_id(tonight: Tonight) -> str:
 
 
 def _decide_and_swap(tonight: Tonight, run_id: str) -> None:
-    """The swap comes first and is idempotent, so a row never speaks of a swap that did not happen."""
+    """The swap comes first, and is idempotent: no row speaks of a swap that did not happen."""
     claim, config = tonight.claim, tonight.recipe.evaluate
     contest = _contest(tonight, set_up_bench(tonight))
     decision = decide(
@@ -81,7 +83,9 @@ def _contest(tonight: Tonight, bench: Bench) -> Contest:
 
 
 def _paired(tonight: Tonight, bench: Bench, role: str, suite: str) -> PairedScores | None:
-    """The challenger and the subject of that role on the suite's documents, or None if there are none."""
+    """The challenger and the subject of that role on the suite's documents, or None if there are
+    none.
+    """
     challenger, other = bench.subject(CHALLENGER), bench.subject(role)
     assert challenger is not None
     assert other is not None
@@ -114,7 +118,9 @@ def _row(tonight: Tonight, run_id: str, decision: Decision) -> pa.Table:
 
 
 def _show_champion(tonight: Tonight) -> None:
-    """Let `champion/<line>` name the champion's folder, for people and programs that do not ask the manifest."""
+    """Let `champion/<line>` name the champion's folder, for people and programs that do not ask the
+    manifest.
+    """
     student = tonight.lake.manifest.champion(tonight.claim.line)
     if student is None:
         return

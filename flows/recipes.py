@@ -1,7 +1,9 @@
-"""A recipe: the whole, typed configuration of a night. It composes the sections that the packages own.
+"""A recipe: the whole, typed configuration of a night. It composes the sections that the packages
+own.
 
-A recipe is a TOML file. The shipped ones are known by name, others by path; single keys are overridden on the command line
-(`--set train.alpha=0.5`). Unknown keys are refused with the nearest known one.
+A recipe is a TOML file. The shipped ones are known by name, others by path; single keys are
+overridden on the command line (`--set train.alpha=0.5`). Unknown keys are refused with the nearest
+known one.
 """
 
 import difflib
@@ -9,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,16 +33,18 @@ class TeacherConfig(BaseModel):
 
     model: str = Field(
         min_length=1,
-        description="a teacher that `stillhouse teacher list` names, a local folder, or a hub id; ids follow from the files, not from this text",
+        description=(
+            "a teacher that `stillhouse teacher list` names, a local folder, or a hub id; "
+            "ids follow from the files, not from this text"
+        ),
     )
     batch_size: int = Field(
         ge=1, description="stories written at once; wider is faster until memory or cache runs out"
     )
-    device: Literal["cpu", "cuda"] = Field(
-        description="where teacher and students run; part of the numerics class, so it is asked for, not found out"
-    )
     threads: int = Field(
-        ge=1, le=1024, description="CPU threads; part of the numerics class too"
+        ge=1,
+        le=1024,
+        description="CPU threads; part of the numerics class, so it is asked for, not found out",
     )
 
 
@@ -49,9 +53,15 @@ class NightConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_prompts: int = Field(ge=1, le=100_000_000, description="prompts of the plan that one night takes")
+    num_prompts: int = Field(
+        ge=1, le=100_000_000, description="prompts of the plan that one night takes"
+    )
     held_out_share: float = Field(
-        gt=0, lt=1, description="share of the stories that no student is trained on, chosen by their required words"
+        gt=0,
+        lt=1,
+        description=(
+            "share of the stories that no student is trained on, chosen by their required words"
+        ),
     )
 
 
@@ -61,7 +71,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="the line; there is one champion per line and lake"
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        description="the line; there is one champion per line and lake",
     )
     description: str = Field(description="what this recipe is for")
     teacher: TeacherConfig
@@ -80,11 +91,15 @@ class Recipe(BaseModel):
 def recipe_names() -> list[str]:
     """The shipped recipes, sorted."""
     folder = resources.files("flows") / "recipes"
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    return sorted(
+        file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")
+    )
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe with its overrides ("section.key=value", the value as in TOML); FlowsError names what is wrong."""
+    """The recipe with its overrides ("section.key=value", the value as in TOML); FlowsError names
+    what is wrong.
+    """
     where, text = _read(name_or_path)
     try:
         values = tomllib.loads(text)
@@ -105,7 +120,8 @@ def _read(name_or_path: str) -> tuple[str, str]:
     path = Path(name_or_path)
     if path.suffix != ".toml" or not path.is_file():
         raise FlowsError(
-            f"recipe {name_or_path}: expected one of {', '.join(recipe_names())}, or the path of a .toml file; found neither"
+            f"recipe {name_or_path}: expected one of {', '.join(recipe_names())}, or the path of a "
+            ".toml file; found neither"
         )
     try:
         return str(path), path.read_text(encoding="utf-8")
@@ -118,7 +134,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, literal = override.partition("=")
     *sections, last = key.strip().split(".")
     if not equals or not last:
-        raise FlowsError(f"--set {override}: expected section.key=value, as in --set train.alpha=0.5")
+        raise FlowsError(
+            f"--set {override}: expected section.key=value, as in --set train.alpha=0.5"
+        )
     try:
         value = tomllib.loads(f"value = {literal}")["value"]
     except tomllib.TOMLDecodeError:
@@ -157,7 +175,8 @@ def _known_keys(sections: Sequence[int | str]) -> list[str]:
 
 
 def identity_of(recipe: Recipe) -> Mapping[str, Any]:
-    """What the recipe asks for, as JSON values: all of it but its prose, and the teacher's and vocabulary's files by digest elsewhere.
+    """What the recipe asks for, as JSON values: all of it but its prose, and the teacher's and
+    vocabulary's files by digest elsewhere.
 
     How often a checkpoint is written changes no bit of the result, so it is left out too.
     """

@@ -1,4 +1,6 @@
-"""One night from the command line: Prefect without a server of one's own, progress on the terminal, a summary at the end."""
+"""One night from the command line: Prefect without a server of one's own, progress on the terminal,
+a summary at the end.
+"""
 
 import logging
 import os
@@ -20,11 +22,12 @@ logger = logging.getLogger(__name__)
 def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[str]) -> None:
     """Run the stages of the night that are not done yet, and print what the night made.
 
-    A finished night is recognised from the lake alone, before Prefect's server or the teacher are loaded.
+    A finished night is recognised from the lake alone, before Prefect's server or the teacher are
+    loaded.
     """
     _set_up()
-    from flows.nightly import is_finished, nightly
     from flows.night import open_night
+    from flows.nightly import is_finished, nightly
     from flows.summary import night_summary
 
     data = data.absolute()
@@ -41,12 +44,19 @@ def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[str]) -> 
 
 
 def _set_up() -> None:
-    """Plain lines on the terminal for our own log; no spinning threads, which cost CPU and win nothing on shared cores."""
+    """Plain lines on the terminal for our own log; no spinning threads, which cost CPU and win
+    nothing on shared cores.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     set_prefect_defaults()
     handler = RichHandler(
-        console=terminal(), show_time=False, show_level=False, show_path=False, markup=False, highlighter=None
+        console=terminal(),
+        show_time=False,
+        show_level=False,
+        show_path=False,
+        markup=False,
+        highlighter=None,
     )
     handler.setFormatter(logging.Formatter("%(message)s"))
     for name in _OURS:

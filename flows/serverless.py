@@ -1,7 +1,8 @@
-"""Prefect without a server of one's own: its temporary one, made to end when this process does, however it ends.
+"""Prefect without a server of one's own: its temporary one, made to end when this process does,
+however it ends.
 
-Prefect stops its temporary server on a clean exit only. A process that is killed would leave it behind, so a small watcher
-holds the other end of a pipe and stops the server once this end is gone.
+Prefect stops its temporary server on a clean exit only. A process that is killed would leave it
+behind, so a small watcher holds the other end of a pipe and stops the server once this end is gone.
 """
 
 import os
@@ -29,7 +30,8 @@ except ProcessLookupError:
 
 
 def set_prefect_defaults() -> None:
-    """Quiet Prefect and give its temporary server time to start; to be called before Prefect is imported.
+    """Quiet Prefect and give its temporary server time to start; to be called before Prefect is
+    imported.
 
     What the user has set stays.
     """
@@ -38,7 +40,9 @@ def set_prefect_defaults() -> None:
 
 
 def ensure_server() -> None:
-    """Start Prefect's temporary server for this process, unless one is configured (PREFECT_API_URL, or the profile's)."""
+    """Start Prefect's temporary server for this process, unless one is configured (PREFECT_API_URL,
+    or the profile's).
+    """
     from prefect.server.api.server import SubprocessASGIServer
     from prefect.settings import PREFECT_API_URL
 
@@ -51,7 +55,9 @@ def ensure_server() -> None:
 
 
 def _watch(pid: int) -> None:
-    """The pipe's end stays open in this process until it is gone; the watcher has a session of its own, so Ctrl-C passes it by."""
+    """The pipe's end stays open in this process until it is gone; the watcher has a session of its
+    own, so Ctrl-C passes it by.
+    """
     subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _WATCHER, str(pid)],
         stdin=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Who is measured on held-out stories, and how each of them reads a story.
 
-A subject's scores of a unit of stories follow from the subject and the stories alone, so they are stored once: tonight's
-champion and teacher were scored on an earlier night's stories that night.
+A subject's scores of a unit of stories follow from the subject and the stories alone, so they are
+stored once: tonight's champion and teacher were scored on an earlier night's stories that night.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,9 @@ CHAMPION, UNIGRAM, TEACHER, PROMPTED_TEACHER = "champion", "unigram", "teacher",
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One who is measured. `role` is its part tonight; `kind` is how it reads, the same every night."""
+    """One who is measured. `role` is its part tonight; `kind` is how it reads, the same every
+    night.
+    """
 
     role: str
     kind: str
@@ -64,7 +66,9 @@ def unigram_of(tonight: Tonight, training_set: TrainingSet) -> Subject:
 
 
 def teachers_of(tonight: Tonight) -> list[Subject]:
-    """The teacher without a prompt and, if it can be told what to write, under each story's own prompt."""
+    """The teacher without a prompt and, if it can be told what to write, under each story's own
+    prompt.
+    """
     subjects = [_teacher(tonight, TEACHER)]
     if tonight.teacher.allows_instructions:
         subjects.append(_teacher(tonight, PROMPTED_TEACHER))
@@ -73,7 +77,9 @@ def teachers_of(tonight: Tonight) -> list[Subject]:
 
 @task(name="score unit", cache_policy=NO_CACHE, task_run_name="score {subject.role}")
 def score_unit(tonight: Tonight, subject: Subject, unit: str) -> int:
-    """Score the unit's held-out stories and commit them, if they are not in the lake; the symbols scored now."""
+    """Score the unit's held-out stories and commit them, if they are not in the lake; the symbols
+    scored now.
+    """
     run_id = score_run_id(tonight, subject, unit)
     if tonight.lake.is_committed(SCORES.name, shard_key(run_id, 0)):
         return 0
@@ -93,7 +99,9 @@ def score_unit(tonight: Tonight, subject: Subject, unit: str) -> int:
         }
         for score in scores
     ]
-    tonight.lake.commit_shard(run_id, 0, {SCORES.name: pa.Table.from_pylist(rows, schema=SCORES.schema)})
+    tonight.lake.commit_shard(
+        run_id, 0, {SCORES.name: pa.Table.from_pylist(rows, schema=SCORES.schema)}
+    )
     return sum(score.num_tokens for score in scores)
 
 
@@ -115,7 +123,9 @@ def read_scores(tonight: Tonight, subject: Subject, unit: str) -> "list[Document
     """The subject's scores of the unit as they are in the lake, by doc_id."""
     from distill.evaluation.scoring import DocumentScore
 
-    rows = tonight.lake.read(SCORES.name, run_ids=[score_run_id(tonight, subject, unit)]).to_pylist()
+    rows = tonight.lake.read(
+        SCORES.name, run_ids=[score_run_id(tonight, subject, unit)]
+    ).to_pylist()
     return [
         DocumentScore(
             doc_id=row["doc_id"],
@@ -136,7 +146,7 @@ def _student(tonight: Tonight, role: str, student: str) -> Subject:
     def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
         model, space = load_student(student_folder(tonight, student))
         return score_documents(
-            model.to(tonight.recipe.teacher.device),
+            model,
             _student_requests(space, stories),
             end_ids=[space.end_id],
             num_tokens_per_batch=tonight.recipe.evaluate.num_tokens_per_batch,
@@ -170,7 +180,9 @@ def _teacher(tonight: Tonight, kind: str) -> Subject:
             ScoreRequest(
                 doc_id=story.doc_id,
                 start_ids=np.array(
-                    context_ids(tonight, reads, story) if kind == PROMPTED_TEACHER else [reads.start_id],
+                    context_ids(tonight, reads, story)
+                    if kind == PROMPTED_TEACHER
+                    else [reads.start_id],
                     np.int32,
                 ),
                 symbol_ids=np.array(reads.text_ids(story.text), np.int32),

@@ -1,4 +1,6 @@
-"""What a night made, as a person wants to read it: a few tables and sentences from the lake's own rows."""
+"""What a night made, as a person wants to read it: a few tables and sentences from the lake's own
+rows.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +29,16 @@ class _Corpus:
 
 
 def night_summary(tonight: Tonight) -> RenderableType:
-    """The night's funnel, targets, figures, decision, where things lie, and what to try next; stages not run yet are left out."""
-    parts = [*_stories(tonight), *_targets(tonight), *_figures(tonight), *_decision(tonight), *_places(tonight)]
+    """The night's funnel, targets, figures, decision, where things lie, and what to try next;
+    stages not run yet are left out.
+    """
+    parts = [
+        *_stories(tonight),
+        *_targets(tonight),
+        *_figures(tonight),
+        *_decision(tonight),
+        *_places(tonight),
+    ]
     return Group(*parts)
 
 
@@ -37,8 +47,10 @@ def _stories(tonight: Tonight) -> Iterator[RenderableType]:
     if not corpus.attempts:
         return
     yield Text(
-        f"Stories     {corpus.accepted} accepted of {corpus.attempts} attempts at {corpus.prompts} prompts; "
-        f"{corpus.unknown_words / max(corpus.words, 1):.1%} of the accepted words are outside the vocabulary "
+        f"Stories     {corpus.accepted} accepted of {corpus.attempts} attempts at {corpus.prompts} "
+        "prompts; "
+        f"{corpus.unknown_words / max(corpus.words, 1):.1%} of the accepted words are outside the "
+        "vocabulary "
         f"{tonight.vocabulary.name}"
     )
     rejected = ", ".join(f"{reason} {count}" for reason, count in corpus.reasons)
@@ -48,8 +60,10 @@ def _stories(tonight: Tonight) -> Iterator[RenderableType]:
 def _corpus(tonight: Tonight) -> _Corpus:
     funnel = _rows(
         tonight,
-        "select coalesce(reason, 'accepted') as reason, count(*) as stories, sum(num_words) as words, "
-        "sum(num_unknown_words) as unknown_words from stories where run_id = ? group by all order by stories desc",
+        "select coalesce(reason, 'accepted') as reason, count(*) as stories, sum(num_words) as "
+        "words, "
+        "sum(num_unknown_words) as unknown_words from stories where run_id = ? group by all order "
+        "by stories desc",
         tonight.unit,
     )
     accepted = next((row for row in funnel if row["reason"] == "accepted"), None)
@@ -60,7 +74,9 @@ def _corpus(tonight: Tonight) -> _Corpus:
         accepted=accepted["stories"] if accepted else 0,
         words=int(accepted["words"]) if accepted else 0,
         unknown_words=int(accepted["unknown_words"]) if accepted else 0,
-        reasons=tuple((row["reason"], row["stories"]) for row in funnel if row["reason"] != "accepted"),
+        reasons=tuple(
+            (row["reason"], row["stories"]) for row in funnel if row["reason"] != "accepted"
+        ),
     )
 
 
@@ -77,7 +93,8 @@ def _targets(tonight: Tonight) -> Iterator[RenderableType]:
         return
     size_bytes = tonight.lake.size_bytes("targets", run_id)
     yield Text(
-        f"Targets     {rows['documents']} documents, {tokens:,} tokens, {int(rows['ids']) / tokens:.1f} unique ids and "
+        f"Targets     {rows['documents']} documents, {tokens:,} tokens, "
+        f"{int(rows['ids']) / tokens:.1f} unique ids and "
         f"{size_bytes / tokens:.1f} bytes per token on disk"
     )
 
@@ -85,24 +102,27 @@ def _targets(tonight: Tonight) -> Iterator[RenderableType]:
 def _figures(tonight: Tonight) -> Iterator[RenderableType]:
     rows = _rows(
         tonight,
-        "select role, suite, metric, value, low, high, n from evaluations where line = ? and night = ?",
+        "select role, suite, metric, value, low, high, n from evaluations where line = ? and night "
+        "= ?",
         tonight.claim.line,
         tonight.claim.night,
     )
     if not rows:
         return
-    for suite, meaning in (("selection", "earlier nights' held-out stories"), ("confirmation", "tonight's held-out stories")):
+    for suite, meaning in (
+        ("selection", "earlier nights' held-out stories"),
+        ("confirmation", "tonight's held-out stories"),
+    ):
         table = _suite_table(rows, suite, meaning)
         if table is not None:
             yield table
-    shares = {
-        (row["role"], row["metric"]): row for row in rows if row["suite"] == "samples"
-    }
+    shares = {(row["role"], row["metric"]): row for row in rows if row["suite"] == "samples"}
     for role in ("challenger", "control"):
         if (role, "required_words") in shares:
             hits, known = shares[role, "required_words"], shares[role, "adherence"]
             yield Text(
-                f"Samples     {role}: {hits['value']:.0%} of the words asked for, {known['value']:.0%} of its words in the "
+                f"Samples     {role}: {hits['value']:.0%} of the words asked for, "
+                f"{known['value']:.0%} of its words in the "
                 f"vocabulary ({hits['n']} stories)"
             )
     yield from _honesty(tonight)
@@ -114,7 +134,13 @@ def _suite_table(rows: list[dict[str, Any]], suite: str, meaning: str) -> Table 
         return None
     n = next(row["n"] for (_, metric), row in figures.items() if metric == "bits_per_byte")
     table = Table(title=f"{suite.capitalize()}: {n} documents ({meaning})", title_justify="left")
-    for name in ("who", "bits per byte", "95 % interval", "without end", "same top-1 id as teacher"):
+    for name in (
+        "who",
+        "bits per byte",
+        "95 % interval",
+        "without end",
+        "same top-1 id as teacher",
+    ):
         table.add_column(name, justify="left" if name == "who" else "right")
     for role in _ROLES:
         whole = figures.get((role, "bits_per_byte"))
@@ -142,7 +168,8 @@ def _honesty(tonight: Tonight) -> Iterator[RenderableType]:
     )[0]["n"]
     if 0 < tokens < _FEW_TOKENS:
         yield Text(
-            f"Be warned   {int(tokens):,} tokens of stories teach a student of this size little: it babbles. The unigram line "
+            f"Be warned   {int(tokens):,} tokens of stories teach a student of this size little: "
+            "it babbles. The unigram line "
             "shows what mere word counts reach; real corpora hold millions of tokens."
         )
 
@@ -157,7 +184,8 @@ def _decision(tonight: Tonight) -> Iterator[RenderableType]:
     if smallest is not None:
         against = "the champion" if row["champion_id"] else "its control"
         yield Text(
-            f"            the smallest gain that this night could have shown (against {against}): {smallest:.3f} bits per byte"
+            f"            the smallest gain that this night could have shown (against {against}): "
+            f"{smallest:.3f} bits per byte"
         )
 
 
@@ -169,9 +197,10 @@ def _places(tonight: Tonight) -> Iterator[RenderableType]:
         yield Text(f"            champion {root / 'champion' / line}")
     yield Text(f"            catalog for any DuckDB client {root / 'catalog.duckdb'}")
     yield Text("Try next")
-    yield Text("  stillhouse sql \"select text, num_words from accepted_stories limit 3\"")
+    yield Text('  stillhouse sql "select text, num_words from accepted_stories limit 3"')
     yield Text(
-        "  stillhouse sql \"select distinct night, student_role, suite, metric, value from lineage where word = 'happy'\""
+        '  stillhouse sql "select distinct night, student_role, suite, metric, value from lineage '
+        "where word = 'happy'\""
     )
     yield Text('  stillhouse tell --words "jump, boat, happy"')
 

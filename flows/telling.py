@@ -6,7 +6,8 @@ from pathlib import Path
 from flows.errors import FlowsError
 from warehouse.lake import Lake
 
-# What the quickstart's samples are told with: cooler than 1, as a student of few stories strays early.
+# What the quickstart's samples are told with: cooler than 1, as a student of few stories strays
+# early.
 TEMPERATURE = 0.7
 TOP_K = 40
 MAX_NEW_TOKENS = 200
@@ -20,7 +21,8 @@ def tell(data: Path, line: str, words: Sequence[str] | None, seed: int) -> str:
         folder = lake.root / "models" / str(student)
     if student is None:
         raise FlowsError(
-            f"line {line}: expected a champion, found none; run a night of it first, or name another line "
+            f"line {line}: expected a champion, found none; run a night of it first, or name "
+            "another line "
             f"with --line (this lake has {', '.join(lines) or 'none'})"
         )
     from distill.sample import Sampling, sample_stories

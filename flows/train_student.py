@@ -1,4 +1,6 @@
-"""Two students from the same start on the same tokens: the challenger learns from the teacher's draws, its control does not."""
+"""Two students from the same start on the same tokens: the challenger learns from the teacher's
+draws, its control does not.
+"""
 
 import logging
 import shutil
@@ -55,7 +57,9 @@ class TrainingSet:
 
 @flow(name="train_student")
 def train_student(recipe: Recipe, night: str, data: Path) -> dict[str, str]:
-    """The ids of the night's challenger and control; a student whose rows are in the lake is not trained again."""
+    """The ids of the night's challenger and control; a student whose rows are in the lake is not
+    trained again.
+    """
     with open_night(recipe, night, data, logger.info) as tonight:
         training_set = build_training_set(tonight)
         students = {role: student_id(tonight, training_set, role) for role in (CHALLENGER, CONTROL)}
@@ -101,18 +105,26 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
             on_step=on_step,
         )
     folder = student_folder(tonight, student)
-    save_student(folder, model, space, model_card(tonight, role, student, len(training_set.documents)))
+    save_student(
+        folder, model, space, model_card(tonight, role, student, len(training_set.documents))
+    )
     tables = _rows(tonight, training_set, role, student, result)
     tonight.lake.commit_shard(student, 0, tables)
     shutil.rmtree(work, ignore_errors=True)
-    logger.info("%s: %d steps, last loss %.3f nats per token", role, len(result.steps), result.steps[-1].loss)
+    logger.info(
+        "%s: %d steps, last loss %.3f nats per token",
+        role,
+        len(result.steps),
+        result.steps[-1].loss,
+    )
     return result.num_tokens
 
 
 def build_training_set(tonight: Tonight) -> TrainingSet:
     """The night's documents as its students read them.
 
-    Raises DistillError if targets are of another teacher, tokenizer, R or shift than the recipe asks for.
+    Raises DistillError if targets are of another teacher, tokenizer, R or shift than the recipe
+    asks for.
     """
     stories = {story.doc_id: story for story in training_stories(tonight)}
     reads = load_tokenizer(tonight.teacher)
@@ -129,7 +141,8 @@ def build_training_set(tonight: Tonight) -> TrainingSet:
                 run_ids[document.doc_id] = run_id
     if len(captured) < len(stories) or not stories:
         raise FlowsError(
-            f"{tonight.label}: expected targets of {len(stories)} accepted stories to train on, found {len(captured)}; "
+            f"{tonight.label}: expected targets of {len(stories)} accepted stories to train on, "
+            f"found {len(captured)}; "
             "run the stages generate and capture first"
         )
     counts = np.bincount(
@@ -156,10 +169,14 @@ def build_training_set(tonight: Tonight) -> TrainingSet:
 
 
 def student_id(tonight: Tonight, training_set: TrainingSet, role: str) -> str:
-    """The id of all that a student's weights follow from but the numerics class, which the night has claimed."""
+    """The id of all that a student's weights follow from but the numerics class, which the night
+    has claimed.
+    """
     from distill.train import STAGE_VERSION
 
-    config = tonight.recipe.train.model_dump(mode="json", exclude={"alpha", "checkpoint_every_steps"})
+    config = tonight.recipe.train.model_dump(
+        mode="json", exclude={"alpha", "checkpoint_every_steps"}
+    )
     return digest(
         "train",
         STAGE_VERSION,

@@ -1,11 +1,12 @@
 """One batch decoded, as fast as eager torch on a CPU allows.
 
-Three things cost more than the arithmetic in a plain decoding loop, and are not done here: the keys and values are written
-into room made once (not concatenated at every step); grouped queries attend to their shared keys as they lie (not to copies,
-one for each head); and what all prompts of a batch begin with is computed once. Rows that have ended leave the batch.
+Three things cost more than the arithmetic in a plain decoding loop, and are not done here: the keys
+and values are written into room made once (not concatenated at every step); grouped queries attend
+to their shared keys as they lie (not to copies, one for each head); and what all prompts of a batch
+begin with is computed once. Rows that have ended leave the batch.
 
-    prompts       [shared ids][padding][own ids]    left padding, so that every row's next token is in the last column
-    positions     count real tokens only
+    prompts       [shared ids][padding][own ids]    left padding, so that every row's next token is
+    in the last column positions     count real tokens only
 
 Tensors: B rows, T tokens, H heads, K key/value heads, G = H / K, D width of a head.
 """
@@ -32,9 +33,11 @@ def grouped_attention(
     attention_mask: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """softmax(q k^T * scaling + mask) v as sdpa computes it, without copying keys for each query head when B rows add one token.
+    """softmax(q k^T * scaling + mask) v as sdpa computes it, without copying keys for each query
+    head when B rows add one token.
 
-    query (B, H, T, D), key and value (B, K, S, D), mask bool (B, 1, T, S), true where attended; returns (B, T, H, D).
+    query (B, H, T, D), key and value (B, K, S, D), mask bool (B, 1, T, S), true where attended;
+    returns (B, T, H, D).
     """
     rows, heads, length, width = query.shape
     if length > 1 or attention_mask is None:
@@ -52,17 +55,18 @@ AttentionInterface.register(ATTENTION, grouped_attention)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class RoomyLayer(DynamicLayer):
     """Keys and values of one layer, in room for `capacity` tokens that is taken once."""
 
     def __init__(self, capacity: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._capacity = capacity
         self._length = 0
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
+        """Take the new tokens in; all keys and values (B, K, S, D) so far, as views."""
         rows, heads, added, width = key_states.shape
         if not self.is_initialized:
             room = (rows, heads, self._capacity, width)
@@ -72,8 +76,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self._keys[:, :, self._length : end] = key_states
         self._values[:, :, self._length : end] = value_states
         self._length = end
-        self._show()
-        return self.keys, self.values
+        return self._show()
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the rows named by indices; a row named twice is copied."""
@@ -81,16 +84,21 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self._show()
 
     def get_seq_length(self) -> int:
+        """Tokens taken in so far."""
         return self._length
 
-    def _show(self) -> None:
-        self.keys = self._keys[:, :, : self._length]
-        self.values = self._values[:, :, : self._length]
+    def _show(self) -> tuple[Tensor, Tensor]:
+        keys = self._keys[:, :, : self._length]
+        values = self._values[:, :, : self._length]
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 @dataclass(slots=True)
 class Batch:
-    """The rows still being written: their cache, what they may attend to, and the position of their next token."""
+    """The rows still being written: their cache, what they may attend to, and the position of their
+    next token.
+    """
 
     model: PreTrainedModel
     cache: Cache
@@ -116,7 +124,9 @@ class Batch:
 def prefill(
     model: PreTrainedModel, contexts: Sequence[Sequence[int]], max_new_tokens: int
 ) -> tuple[Batch, Tensor]:
-    """The batch after its contexts (token ids, none empty), and float32 logits (B, V) of each row's first new token."""
+    """The batch after its contexts (token ids, none empty), and float32 logits (B, V) of each row's
+    first new token.
+    """
     shared = _num_shared(contexts)
     longest = max(map(len, contexts))
     capacity = longest + max_new_tokens

@@ -1,8 +1,10 @@
-"""The teacher as a transformers model in this process: batched wide, sorted by length, each row drawing from its own seed.
+"""The teacher as a transformers model in this process: batched wide, sorted by length, each row
+drawing from its own seed.
 
-Sampling is by inverse cumulative distribution over the `top_k` likeliest ids at the given temperature, in float64, one
-uniform number per row and step taken from a generator that the request's seed makes. So a story's draws do not depend on
-which rows stand beside it (its probabilities do, in their last bits: the caller forms the batches).
+Sampling is by inverse cumulative distribution over the `top_k` likeliest ids at the given
+temperature, in float64, one uniform number per row and step taken from a generator that the
+request's seed makes. So a story's draws do not depend on which rows stand beside it (its
+probabilities do, in their last bits: the caller forms the batches).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -23,7 +25,9 @@ _COMPACT_SHARE = 1 / 8
 
 @dataclass(frozen=True, slots=True)
 class TransformersEngine:
-    """Writes with a loaded model; `encode` gives the ids of a prompt as the model expects to be told it."""
+    """Writes with a loaded model; `encode` gives the ids of a prompt as the model expects to be
+    told it.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -34,7 +38,9 @@ class TransformersEngine:
     def write(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: TokensWritten
     ) -> list[Completion]:
-        """One completion per request; batches are formed by context length, then by place among the requests."""
+        """One completion per request; batches are formed by context length, then by place among the
+        requests.
+        """
         openings = [self.tokenizer.encode(r.opening, add_special_tokens=False) for r in requests]
         contexts = [
             self.encode(request.prompt) + opening
@@ -49,7 +55,7 @@ class TransformersEngine:
             for row, place in enumerate(places):
                 ids = openings[place] + rows.drawn[row]
                 completions[place] = Completion(
-                    text=self.tokenizer.decode(ids, skip_special_tokens=True),
+                    text=str(self.tokenizer.decode(ids, skip_special_tokens=True)),
                     num_tokens=len(rows.drawn[row]) + rows.is_ended[row],
                     is_finished=rows.is_ended[row],
                 )
