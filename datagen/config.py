@@ -39,6 +39,12 @@ class SamplingConfig(_Section):
         le=4096,
         description="tokens; a story that has not ended by then is rejected as unfinished",
     )
+    soft_limit_tokens: int = Field(
+        ge=0,
+        le=4096,
+        description="tokens after which each end of a sentence is likelier to end the story; "
+        "lower makes shorter stories and fewer unfinished ones",
+    )
     max_attempts: int = Field(
         ge=1,
         le=100,

@@ -11,18 +11,20 @@ from warehouse.identity import Json, digest
 
 PROMPT_VERSION = 1
 
+# Measured on SmolLM2 135M, 48 prompts of the plan: naming the noun with its adjective and asking
+# for the length last gives 40 % accepted; the three words by part of speech, length first, 8 %.
 _TASK = (
-    "Write a very short story (4 sentences) for a small child. "
-    'The story must use the verb "{verb}", the noun "{noun}" and the adjective "{adjective}". '
-    "Use only simple words."
+    "Write a very short story{features} for a small child about {subject}. "
+    'The story must use the words "{adjective} {noun}" and "{verb}". '
+    "Use only simple words. Write 4 sentences."
 )
-_FEATURE_SENTENCES = {
-    "dialogue": "In the story, someone talks.",
-    "bad_ending": "The story has a sad ending.",
-    "moral": "The story teaches a lesson.",
-    "plot_twist": "Something surprising happens in the story.",
-    "foreshadowing": "The beginning gives a hint of what happens later.",
-    "conflict": "Two characters do not agree.",
+_FEATURES = {
+    "dialogue": "dialogue",
+    "bad_ending": "a sad ending",
+    "moral": "a moral",
+    "plot_twist": "a surprise",
+    "foreshadowing": "a hint at the start",
+    "conflict": "a quarrel",
 }
 
 _SOUNDS_LIKE_CONSONANT = ("one", "use", "usu", "uni", "eu")
@@ -34,10 +36,17 @@ def prompt_id(prompt_part: Json, vocabulary_digest: str, seed: int, index: int) 
     return digest("prompt", PROMPT_VERSION, prompt_part, vocabulary_digest, seed, index)
 
 
-def instruction(spec: PromptSpec) -> str:
-    """What a chat teacher is told: the task, then one sentence for each feature."""
-    task = _TASK.format(verb=spec.verb, noun=spec.noun, adjective=spec.adjective)
-    return " ".join([task, *(_FEATURE_SENTENCES[name] for name in spec.features)])
+def instruction(spec: PromptSpec, vocabulary: Vocabulary) -> str:
+    """What a chat teacher is told: the features, the three words, the length."""
+    features = " and ".join(_FEATURES[name] for name in spec.features)
+    described = f"{spec.adjective} {spec.noun}"
+    return _TASK.format(
+        features=f" with {features}" if features else "",
+        subject=f"{article(described)} {described}" if _is_counted(spec, vocabulary) else described,
+        adjective=spec.adjective,
+        noun=spec.noun,
+        verb=spec.verb,
+    )
 
 
 def prefix(spec: PromptSpec, vocabulary: Vocabulary) -> str:
@@ -46,8 +55,7 @@ def prefix(spec: PromptSpec, vocabulary: Vocabulary) -> str:
     For a teacher that only continues: it cannot be asked for features. A noun without a plural form
     is a mass noun ("was some water") or, when it ends in s, always plural ("were some clothes").
     """
-    forms = vocabulary.forms_of(spec.noun, PartOfSpeech.NOUN)
-    if len(forms) > 1:
+    if _is_counted(spec, vocabulary):
         opening = f"there was {article(spec.adjective)}"
     else:
         opening = "there were some" if spec.noun.endswith("s") else "there was some"
@@ -63,3 +71,8 @@ def article(word: str) -> str:
     if word.startswith(_SOUNDS_LIKE_VOWEL):
         return "an"
     return "an" if word[0] in "aeiou" and not word.startswith(_SOUNDS_LIKE_CONSONANT) else "a"
+
+
+def _is_counted(spec: PromptSpec, vocabulary: Vocabulary) -> bool:
+    """Whether the noun has a plural of its own: "a boat", but "some water", "some clothes"."""
+    return len(vocabulary.forms_of(spec.noun, PartOfSpeech.NOUN)) > 1

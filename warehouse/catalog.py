@@ -4,12 +4,15 @@ An in-memory DuckDB sees pyarrow datasets of the live files and nothing else: no
 directory, no external access, no extension, no Python variable, and its settings are locked.
 Before a file is scanned its footer is compared with the manifest; pages are compared with their
 checksums while they are scanned. Only the tables that a query names are opened.
+
+duckdb is imported where it is used: what outlives the interpreter (Prefect keeps its flows) would
+keep a module-level one alive, and duckdb then reports leaks on the terminal at exit.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
@@ -21,6 +24,9 @@ from warehouse.schemas import TABLES
 from warehouse.shards import check_file, damage_message
 from warehouse.verification import damage_of
 from warehouse.views import named_views, small_tables, sql_schema
+
+if TYPE_CHECKING:
+    import duckdb
 
 _AT_START: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
@@ -45,6 +51,8 @@ def run_query(
 
     Raises QueryRefused, QueryError, FileDamagedError.
     """
+    import duckdb
+
     small = small_tables(ledger, snapshot)
     views = named_views()
     known = {*TABLES, *views, *small}
@@ -71,24 +79,26 @@ def run_query(
             raise QueryError(f"DuckDB cannot answer: {' '.join(str(exc).split())}") from exc
 
 
-def locked_connection() -> duckdb.DuckDBPyConnection:
+def locked_connection() -> "duckdb.DuckDBPyConnection":
     """An empty in-memory DuckDB that can reach no file, extension, variable or setting."""
     connection = _connection()
     _lock(connection)
     return connection
 
 
-def _connection() -> duckdb.DuckDBPyConnection:
+def _connection() -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
     return duckdb.connect(":memory:", config=_AT_START)
 
 
-def _lock(connection: duckdb.DuckDBPyConnection) -> None:
+def _lock(connection: "duckdb.DuckDBPyConnection") -> None:
     for setting in _AT_END:
         connection.execute(setting)
 
 
 def _tables_behind(
-    connection: duckdb.DuckDBPyConnection, names: frozenset[str], known: set[str]
+    connection: "duckdb.DuckDBPyConnection", names: frozenset[str], known: set[str]
 ) -> set[str]:
     """The tables that these names stand for, views resolved."""
     views = named_views()

@@ -9,10 +9,12 @@ not on the lists below is refused.
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from warehouse.errors import QueryError, QueryRefused
+
+if TYPE_CHECKING:
+    import duckdb
 
 _QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree"}
@@ -41,7 +43,7 @@ class CheckedQuery:
 
 
 def check_query(
-    connection: duckdb.DuckDBPyConnection, sql: str, known: Collection[str]
+    connection: "duckdb.DuckDBPyConnection", sql: str, known: Collection[str]
 ) -> CheckedQuery:
     """The query, once it is one SELECT that names only `known` tables and views and harmless
     functions.
@@ -60,7 +62,9 @@ def check_query(
     return CheckedQuery(sql, frozenset(names & set(known)))
 
 
-def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
+def _parsed(connection: "duckdb.DuckDBPyConnection", sql: str) -> object:
+    import duckdb
+
     try:
         rows = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
     except duckdb.Error as exc:

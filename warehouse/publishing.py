@@ -10,8 +10,8 @@ does that for them.
 import os
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from warehouse.errors import StorageError
@@ -20,6 +20,9 @@ from warehouse.schemas import TABLES
 from warehouse.shards import sync_folder
 from warehouse.views import named_views, small_tables, sql_schema
 
+if TYPE_CHECKING:
+    import duckdb
+
 CATALOG_NAME = "catalog.duckdb"
 
 
@@ -27,6 +30,8 @@ def publish_catalog(root: Path, ledger: Ledger) -> Path:
     """Put a catalog of the ledger's live files in place and return its path; raises
     StorageError.
     """
+    import duckdb
+
     final = root / CATALOG_NAME
     temporary = root / f".{CATALOG_NAME}.{uuid.uuid4().hex}.tmp"
     try:
@@ -46,6 +51,8 @@ def publish_catalog(root: Path, ledger: Ledger) -> Path:
 
 
 def _write(root: Path, ledger: Ledger, path: Path) -> None:
+    import duckdb
+
     with duckdb.connect(":memory:", config={"temp_directory": ""}) as connection:
         connection.execute(f"ATTACH {_quoted(str(path))} AS catalog (STORAGE_VERSION 'v1.0.0')")
         connection.execute("USE catalog")
@@ -71,13 +78,13 @@ def _unglobbed(path: str) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
 
 
-def _typed_row(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> str:
+def _typed_row(connection: "duckdb.DuckDBPyConnection", schema: pa.Schema) -> str:
     relation = connection.from_arrow(schema.empty_table())
     pairs = zip(relation.columns, relation.types, strict=True)
     return "SELECT " + ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in pairs)
 
 
-def _inline(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> str:
+def _inline(connection: "duckdb.DuckDBPyConnection", rows: pa.Table) -> str:
     """A SELECT of the rows themselves; texts, integers and nulls only."""
     if rows.num_rows == 0:
         return f"{_typed_row(connection, rows.schema)} WHERE false"

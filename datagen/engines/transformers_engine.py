@@ -5,6 +5,10 @@ Sampling is by inverse cumulative distribution over the `top_k` likeliest ids at
 temperature, in float64, one uniform number per row and step taken from a generator that the
 request's seed makes. So a story's draws do not depend on which rows stand beside it (its
 probabilities do, in their last bits: the caller forms the batches).
+
+A weak teacher rarely ends by itself. Past the soft limit the end symbol's logit grows with every
+token, but only where a sentence has just ended. Targets are captured later, from the teacher's own
+law.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -21,6 +25,10 @@ from datagen.engines.decoding import Batch, prefill
 
 # Ended rows are taken out when they are this share of the batch: each time copies the cache once.
 _COMPACT_SHARE = 1 / 8
+# Nats per token past the soft limit: ten tokens on, a sentence's end is e times likelier to be the
+# story's.
+_END_BONUS = 0.1
+_AFTER_SENTENCE = "\"'\u201d\u2019\u0120\u010a\u2581"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class TransformersEngine:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     encode: Callable[[str], list[int]]
-    end_ids: Collection[int]
+    end_ids: Sequence[int]
     batch_size: int
 
     def write(
@@ -47,11 +55,12 @@ class TransformersEngine:
             for request, opening in zip(requests, openings, strict=True)
         ]
         order = sorted(range(len(requests)), key=lambda place: (len(contexts[place]), place))
+        ends = _Ends.of(self.tokenizer, self.model.config.vocab_size, self.end_ids)
         completions: dict[int, Completion] = {}
         for start in range(0, len(order), self.batch_size):
             places = order[start : start + self.batch_size]
             rows = _Rows.of([requests[place].seed for place in places], sampling.max_new_tokens)
-            self._decode([contexts[place] for place in places], rows, sampling, on_tokens)
+            self._decode([contexts[place] for place in places], rows, ends, sampling, on_tokens)
             for row, place in enumerate(places):
                 ids = openings[place] + rows.drawn[row]
                 completions[place] = Completion(
@@ -66,6 +75,7 @@ class TransformersEngine:
         self,
         contexts: Sequence[Sequence[int]],
         rows: "_Rows",
+        ends: "_Ends",
         sampling: SamplingConfig,
         on_tokens: TokensWritten,
     ) -> None:
@@ -80,6 +90,7 @@ class TransformersEngine:
             if len(live) - len(open_places) >= _COMPACT_SHARE * len(live):
                 live, ids_B = self._compact(batch, live, ids_B, open_places)
             logits_BV = batch.step(ids_B)
+            ends.invite(logits_BV, ids_B, step + 1 - sampling.soft_limit_tokens)
 
     @staticmethod
     def _compact(
@@ -102,6 +113,30 @@ def draw(logits_BV: Tensor, uniforms_B: np.ndarray, sampling: SamplingConfig) ->
     threshold_B1 = uniforms[:, None] * cumulative_BK[:, -1:]
     places_B1 = torch.searchsorted(cumulative_BK, threshold_B1, right=True).clamp(max=top_k - 1)
     return ids_BK.gather(1, places_B1)[:, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Where a story may end: ids that end a sentence, as bool (V,), and the main end id."""
+
+    is_sentence_end_V: Tensor
+    end_id: int
+
+    @classmethod
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, vocab_size: int, end_ids: Sequence[int]
+    ) -> "_Ends":
+        tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        is_end = [token.rstrip(_AFTER_SENTENCE)[-1:] in (".", "!", "?") for token in tokens]
+        padding = [False] * (vocab_size - len(is_end))
+        return cls(torch.tensor(is_end + padding), end_ids[0])
+
+    def invite(self, logits_BV: Tensor, ids_B: Tensor, num_past: int) -> None:
+        """Raise the end's logit, in place, in rows whose last id ends a sentence, by how far they
+        are past the soft limit.
+        """
+        if num_past > 0:
+            logits_BV[:, self.end_id] += _END_BONUS * num_past * self.is_sentence_end_V[ids_B]
 
 
 @dataclass(slots=True)
