@@ -21,6 +21,8 @@ from rich.progress import (
 )
 
 _LOG_EVERY_S = 15.0
+# A first shard is small and slow: what is left is not told from less than this share.
+_FIRST_ESTIMATE = 0.1
 logger = logging.getLogger(__name__)
 
 
@@ -76,7 +78,7 @@ class Track:
         return f"{self._done / elapsed_s:,.1f} {self.unit}/s"
 
     def _left(self) -> str:
-        if not self._done:
+        if self._done < _FIRST_ESTIMATE * self.total:
             return ""
         left_s = (time.monotonic() - self._started_s) / self._done * (self.total - self._done)
         return (

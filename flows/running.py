@@ -7,8 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.logging import RichHandler
+from rich.text import Text
 
 from flows.progress import terminal
 from flows.recipes import Recipe
@@ -40,7 +41,14 @@ def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[str]) -> 
         ensure_server()
         nightly(recipe, night, data, stages)
     with open_night(recipe, night, data, logger.info) as tonight:
-        Console().print(night_summary(tonight))
+        _print(night_summary(tonight))
+
+
+def _print(parts: Sequence[RenderableType]) -> None:
+    """Tables fit the terminal; text is left to it, so that a command can be copied in one piece."""
+    console = Console()
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _set_up() -> None:
@@ -50,7 +58,17 @@ def _set_up() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     set_prefect_defaults()
-    handler = RichHandler(
+    handler = _lines_beside_bars() if terminal().is_terminal else logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in _OURS:
+        ours = logging.getLogger(name)
+        ours.setLevel(logging.INFO)
+        ours.handlers = [handler]
+        ours.propagate = False
+
+
+def _lines_beside_bars() -> logging.Handler:
+    return RichHandler(
         console=terminal(),
         show_time=False,
         show_level=False,
@@ -58,9 +76,3 @@ def _set_up() -> None:
         markup=False,
         highlighter=None,
     )
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    for name in _OURS:
-        ours = logging.getLogger(name)
-        ours.setLevel(logging.INFO)
-        ours.handlers = [handler]
-        ours.propagate = False

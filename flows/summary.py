@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -28,18 +28,18 @@ class _Corpus:
     reasons: tuple[tuple[str, int], ...]
 
 
-def night_summary(tonight: Tonight) -> RenderableType:
-    """The night's funnel, targets, figures, decision, where things lie, and what to try next;
-    stages not run yet are left out.
+def night_summary(tonight: Tonight) -> list[RenderableType]:
+    """The night's funnel, targets, figures, decision, where things lie, and what to try next.
+
+    Stages that have not run yet are left out.
     """
-    parts = [
+    return [
         *_stories(tonight),
         *_targets(tonight),
         *_figures(tonight),
         *_decision(tonight),
         *_places(tonight),
     ]
-    return Group(*parts)
 
 
 def _stories(tonight: Tonight) -> Iterator[RenderableType]:

@@ -123,7 +123,9 @@ def _convert_into(gguf: Path, folder: Path) -> None:
 def _save_model(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32
     )

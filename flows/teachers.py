@@ -169,10 +169,12 @@ def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
     """The teacher's model, float32, in eval mode, once per process."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
     from datagen.engines.decoding import ATTENTION
     from flows.numerics import use_threads
 
+    disable_progress_bar()
     use_threads(config.threads)
     model = AutoModelForCausalLM.from_pretrained(
         teacher.folder,

@@ -28,3 +28,15 @@ def _prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(home))
         yield home
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformers folder of a small teacher, trained once for all tests (some ten
+    CPU-seconds).
+    """
+    from tests.tiny_teacher import make_tiny_teacher
+
+    folder = tmp_path_factory.mktemp("tiny_teacher")
+    make_tiny_teacher(folder)
+    return folder

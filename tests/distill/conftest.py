@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from distill.capture import TeacherIds
 from distill.tokens import word_start_mask
-from tests.tiny_teacher import VOCAB_SIZE, make_tiny_teacher
+from tests.tiny_teacher import VOCAB_SIZE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,13 +21,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(num_threads)
-
-
-@pytest.fixture(scope="session")
-def tiny_teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny_teacher")
-    make_tiny_teacher(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
