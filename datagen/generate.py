@@ -135,11 +135,7 @@ def story_id_of(order: Order, prompt: str, attempt: int) -> str:
 
 
 def _prompt_text(order: Order, spec: PromptSpec) -> str:
-    return (
-        instruction(spec, order.vocabulary)
-        if order.allows_instructions
-        else prefix(spec, order.vocabulary)
-    )
+    return instruction(spec) if order.allows_instructions else prefix(spec, order.vocabulary)
 
 
 def _prompt_id(order: Order, spec: PromptSpec) -> str:

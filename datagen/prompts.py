@@ -11,11 +11,12 @@ from warehouse.identity import Json, digest
 
 PROMPT_VERSION = 1
 
-# Measured on SmolLM2 135M, 48 prompts of the plan: naming the noun with its adjective and asking
-# for the length last gives 40 % accepted; the three words by part of speech, length first, 8 %.
+# Measured on SmolLM2 135M, first attempts at 96 prompts of the plan (tests/bench/accept_rate.py):
+# with a title that acts out the verb 42 % pass all verdicts, without it 14 %.
 _TASK = (
-    "Write a very short story{features} for a small child about {subject}. "
-    'The story must use the words "{adjective} {noun}" and "{verb}". '
+    "Write a very short story{features} for a small child about "
+    '"the {adjective} {noun} that wanted to {verb}". '
+    'The story must use the words "{verb}" and "{adjective} {noun}". '
     "Use only simple words. Write 4 sentences."
 )
 _FEATURES = {
@@ -36,13 +37,11 @@ def prompt_id(prompt_part: Json, vocabulary_digest: str, seed: int, index: int) 
     return digest("prompt", PROMPT_VERSION, prompt_part, vocabulary_digest, seed, index)
 
 
-def instruction(spec: PromptSpec, vocabulary: Vocabulary) -> str:
+def instruction(spec: PromptSpec) -> str:
     """What a chat teacher is told: the features, the three words, the length."""
     features = " and ".join(_FEATURES[name] for name in spec.features)
-    described = f"{spec.adjective} {spec.noun}"
     return _TASK.format(
         features=f" with {features}" if features else "",
-        subject=f"{article(described)} {described}" if _is_counted(spec, vocabulary) else described,
         adjective=spec.adjective,
         noun=spec.noun,
         verb=spec.verb,
@@ -55,7 +54,7 @@ def prefix(spec: PromptSpec, vocabulary: Vocabulary) -> str:
     For a teacher that only continues: it cannot be asked for features. A noun without a plural form
     is a mass noun ("was some water") or, when it ends in s, always plural ("were some clothes").
     """
-    if _is_counted(spec, vocabulary):
+    if len(vocabulary.forms_of(spec.noun, PartOfSpeech.NOUN)) > 1:
         opening = f"there was {article(spec.adjective)}"
     else:
         opening = "there were some" if spec.noun.endswith("s") else "there was some"
@@ -71,8 +70,3 @@ def article(word: str) -> str:
     if word.startswith(_SOUNDS_LIKE_VOWEL):
         return "an"
     return "an" if word[0] in "aeiou" and not word.startswith(_SOUNDS_LIKE_CONSONANT) else "a"
-
-
-def _is_counted(spec: PromptSpec, vocabulary: Vocabulary) -> bool:
-    """Whether the noun has a plural of its own: "a boat", but "some water", "some clothes"."""
-    return len(vocabulary.forms_of(spec.noun, PartOfSpeech.NOUN)) > 1

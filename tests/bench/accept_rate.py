@@ -33,7 +33,7 @@ def measure(recipe: Recipe, num_prompts: int) -> None:
     vocabulary = load_vocabulary(recipe.prompts.vocabulary)
     places = range(FIRST_INDEX, FIRST_INDEX + num_prompts)
     specs = [plan_item(vocabulary, recipe.prompts.seed, place) for place in places]
-    requests = [Request(instruction(s, vocabulary), "", s.plan_index) for s in specs]
+    requests = [Request(instruction(s), "", s.plan_index) for s in specs]
     cpu_s = time.process_time()
     written = engine.write(requests, recipe.sampling, lambda _: None)
     cpu_s = time.process_time() - cpu_s

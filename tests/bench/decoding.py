@@ -28,7 +28,7 @@ def main(num_rows: int, num_new: int) -> None:
     reads, model = load_tokenizer(teacher), load_model(teacher, recipe.teacher)
     vocabulary = load_vocabulary("age3")
     specs = [plan_item(vocabulary, 1, place) for place in range(num_rows)]
-    contexts = [reads.context_ids(instruction(spec, vocabulary)) for spec in specs]
+    contexts = [reads.context_ids(instruction(spec)) for spec in specs]
 
     @torch.inference_mode()
     def ours() -> None:

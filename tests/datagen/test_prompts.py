@@ -62,28 +62,17 @@ def test_article_follows_the_sound(word: str, expected: str) -> None:
     assert article(word) == expected
 
 
-@pytest.mark.parametrize(
-    ("noun", "adjective", "subject"),
-    [
-        ("boat", "happy", "about a happy boat."),
-        ("boat", "old", "about an old boat."),
-        ("water", "wet", "about wet water."),
-        ("clothes", "new", "about new clothes."),
-    ],
-)
-def test_instruction_asks_for_the_three_words(noun: str, adjective: str, subject: str) -> None:
-    told = instruction(_spec(noun, adjective), AGE3)
-    assert subject in told
-    assert f'"{adjective} {noun}" and "jump"' in told
+def test_instruction_asks_for_the_three_words() -> None:
+    told = instruction(_spec("boat", "happy"))
+    assert '"the happy boat that wanted to jump"' in told
+    assert 'the words "jump" and "happy boat"' in told
 
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_each_feature_changes_the_instruction_in_its_own_way(feature: str) -> None:
-    plain = instruction(_spec("boat", "happy"), AGE3)
-    told = instruction(_spec("boat", "happy", feature), AGE3)
-    others = {
-        instruction(_spec("boat", "happy", other), AGE3) for other in FEATURES if other != feature
-    }
+    plain = instruction(_spec("boat", "happy"))
+    told = instruction(_spec("boat", "happy", feature))
+    others = {instruction(_spec("boat", "happy", other)) for other in FEATURES if other != feature}
     assert told.replace(told[len("Write a very short story") : told.index(" for a small")], "") == (
         plain
     )
