@@ -23,6 +23,7 @@ from flows.measured import measured_stage
 from flows.night import Tonight, open_night, shard_key
 from flows.progress import track
 from flows.recipes import Recipe
+from flows.students import load_checked_student, student_folder
 from flows.subjects import (
     PROMPTED_TEACHER,
     TEACHER,
@@ -39,7 +40,6 @@ from flows.train_student import (
     CONTROL,
     TrainingSet,
     build_training_set,
-    student_folder,
     student_id,
 )
 from warehouse.identity import digest
@@ -176,7 +176,7 @@ def _agreement(
     reference = bench.subject(PROMPTED_TEACHER) or bench.subject(TEACHER)
     assert reference is not None
     reads = load_tokenizer(tonight.teacher)
-    space = tokens.load(student_folder(tonight, subject.subject_id))
+    space = tokens.load(student_folder(tonight.lake, subject.subject_id))
     if space.teacher_tokenizer_sha256 != tonight.teacher.tokenizer_sha256:
         return None
     texts = {s.doc_id: s.text for unit in units for s in held_out_stories(tonight, unit)}
@@ -203,13 +203,12 @@ def _told_stories(tonight: Tonight, bench: Bench, role: str, run_id: str) -> lis
     hold.
     """
     from distill.sample import Sampling, sample_stories
-    from distill.students.save import load_student
 
     subject = bench.subject(role)
     assert subject is not None
     config = tonight.recipe.evaluate
     words = [story.words for story in held_out_stories(tonight, tonight.unit)][: config.num_samples]
-    model, space = load_student(student_folder(tonight, subject.subject_id))
+    model, space = load_checked_student(tonight.lake, subject.subject_id)
     samples = sample_stories(
         model,
         space,

@@ -15,7 +15,8 @@ from flows.night import Tonight, open_night, shard_key
 from flows.promote_student import promote_student, promotion_run_id
 from flows.recipes import Recipe
 from flows.stages import STAGES
-from flows.train_student import student_folder, train_student
+from flows.students import student_folder
+from flows.train_student import train_student
 from warehouse.schemas import PROMOTIONS
 
 logger = logging.getLogger(__name__)
@@ -49,4 +50,4 @@ def is_finished(tonight: Tonight) -> bool:
     if not tonight.lake.is_committed(PROMOTIONS.name, shard_key(run_id, 0)):
         return False
     row = tonight.lake.read(PROMOTIONS.name, run_ids=[run_id]).to_pylist()[0]
-    return student_folder(tonight, row["challenger_id"]).is_dir()
+    return student_folder(tonight.lake, row["challenger_id"]).is_dir()

@@ -16,8 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from flows.capture_targets import context_ids
 from flows.corpus import CorpusStory, held_out_stories
 from flows.night import Tonight, duplicates_run_id, shard_key
+from flows.students import load_checked_student
 from flows.teachers import load_model, load_tokenizer
-from flows.train_student import CHALLENGER, CONTROL, TrainingSet, student_folder
+from flows.train_student import CHALLENGER, CONTROL, TrainingSet
 from warehouse.identity import digest
 from warehouse.schemas import SCORES
 
@@ -141,10 +142,9 @@ def read_scores(tonight: Tonight, subject: Subject, unit: str) -> "list[Document
 
 def _student(tonight: Tonight, role: str, student: str) -> Subject:
     from distill.evaluation.scoring import score_documents
-    from distill.students.save import load_student
 
     def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
-        model, space = load_student(student_folder(tonight, student))
+        model, space = load_checked_student(tonight.lake, student)
         return score_documents(
             model,
             _student_requests(space, stories),

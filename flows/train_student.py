@@ -27,6 +27,7 @@ from flows.model_card import model_card
 from flows.night import Tonight, open_night, shard_key
 from flows.progress import track
 from flows.recipes import Recipe
+from flows.students import student_folder
 from flows.teachers import load_tokenizer
 from warehouse.identity import digest
 from warehouse.schemas import CHECKPOINTS, TRAIN_STEPS, TRAINING_DOCUMENTS
@@ -104,7 +105,7 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
             alpha=_alpha(tonight, role),
             on_step=on_step,
         )
-    folder = student_folder(tonight, student)
+    folder = student_folder(tonight.lake, student)
     save_student(
         folder, model, space, model_card(tonight, role, student, len(training_set.documents))
     )
@@ -190,12 +191,7 @@ def student_id(tonight: Tonight, training_set: TrainingSet, role: str) -> str:
 def is_trained(tonight: Tonight, student: str) -> bool:
     """Whether the student's rows are in the lake and its model folder is in place."""
     is_known = tonight.lake.is_committed(CHECKPOINTS.name, shard_key(student, 0))
-    return is_known and student_folder(tonight, student).is_dir()
-
-
-def student_folder(tonight: Tonight, student: str) -> Path:
-    """Where the student's model is, as transformers loads it."""
-    return tonight.lake.root / "models" / student
+    return is_known and student_folder(tonight.lake, student).is_dir()
 
 
 def _alpha(tonight: Tonight, role: str) -> float:
