@@ -1,5 +1,5 @@
-"""What the teacher says of each next token of the stories that students will be trained on, as
-sampled targets in the lake.
+"""What the teacher says of each next token of every accepted story, as sampled targets in the
+lake.
 
 Every unit that the night may use is captured, an earlier night's too if it was not; a unit's
 stories are cut into shards in plan order. A chat teacher's stories are captured under the prompt
@@ -16,7 +16,7 @@ from distill.targets import CaptureFacts
 from distill.tokens import word_start_mask
 from flows.corpus import CorpusStory, accepted_stories
 from flows.measured import measured_stage
-from flows.night import Tonight, duplicates_run_id, open_night, shard_key
+from flows.night import Tonight, Unit, open_night, shard_key
 from flows.progress import track
 from flows.recipes import Recipe
 from flows.teachers import TeacherTokenizer, load_model, load_tokenizer
@@ -87,14 +87,14 @@ def capture_shard(tonight: Tonight, run_id: str, number: int, stories: list[Corp
     return sum(len(request.text_ids) + 1 for request in requests)
 
 
-def capture_run_id(tonight: Tonight, unit: str) -> str:
+def capture_run_id(tonight: Tonight, unit: Unit) -> str:
     """The run that captures the unit's stories."""
-    units = tonight.units
     return digest(
         "capture",
         STAGE_VERSION,
-        duplicates_run_id(units[: units.index(unit) + 1]),
+        unit.pass_id,
         tonight.teacher.digest,
+        tonight.claim.numerics,
         tonight.recipe.capture.model_dump(mode="json"),
         tonight.recipe.shards.shard_size,
     )
@@ -118,7 +118,7 @@ def context_ids(tonight: Tonight, reads: TeacherTokenizer, story: CorpusStory) -
     return reads.context_ids(story.prompt if tonight.teacher.allows_instructions else "")
 
 
-def _shards(tonight: Tonight, unit: str) -> list[list[CorpusStory]]:
+def _shards(tonight: Tonight, unit: Unit) -> list[list[CorpusStory]]:
     stories = accepted_stories(tonight, unit)
     size = tonight.recipe.shards.shard_size
     return [stories[start : start + size] for start in range(0, len(stories), size)]

@@ -65,6 +65,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except (DatagenError, DistillError, FlowsError, WarehouseError) as exc:
             typer.echo(f"stillhouse: {exc}", err=True)
             raise SystemExit(IMPOSSIBLE) from exc
+        except OSError as exc:
+            typer.echo(f"stillhouse: {exc.strerror or exc}: {exc.filename or ''}", err=True)
+            raise SystemExit(IMPOSSIBLE) from exc
         except KeyboardInterrupt:
             typer.echo("stillhouse: stopped; the same command goes on where it was", err=True)
             raise SystemExit(STOPPED) from None

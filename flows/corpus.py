@@ -3,9 +3,9 @@ side of the split it is.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from flows.night import Tonight, duplicates_run_id
+from flows.night import Tonight, Unit
 from warehouse.split import is_held_out
 
 
@@ -24,26 +24,19 @@ class CorpusStory:
     is_held_out: bool
 
 
-def accepted_stories(tonight: Tonight, unit: str) -> list[CorpusStory]:
-    """The unit's accepted stories in plan order, less those that a later pass spoke against.
-
-    Another night's unit is read as it stood when this night began.
-    """
-    snapshot = None if unit == tonight.unit else tonight.claim.parent_snapshot
+def accepted_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
+    """The unit's accepted stories in plan order, less those that its pass spoke against."""
+    snapshot = tonight.snapshot_of(unit)
 
     def rows_of(table: str, run_id: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = tonight.lake.read(
-            table, run_ids=[run_id], snapshot=snapshot
-        ).to_pylist()
-        return rows
+        rows = tonight.lake.read(table, run_ids=[run_id], snapshot=snapshot)
+        return cast("list[dict[str, Any]]", rows.to_pylist())
 
-    units = tonight.units
-    judged = duplicates_run_id(units[: units.index(unit) + 1])
-    refused = {row["story_id"] for row in rows_of("verdicts", judged)}
-    prompts = {row["prompt_id"]: row for row in rows_of("prompts", unit)}
+    refused = {row["story_id"] for row in rows_of("verdicts", unit.pass_id)}
+    prompts = {row["prompt_id"]: row for row in rows_of("prompts", unit.run_id)}
     accepted = [
         row
-        for row in rows_of("stories", unit)
+        for row in rows_of("stories", unit.run_id)
         if row["accepted"] and row["story_id"] not in refused
     ]
     accepted.sort(key=lambda row: int(row["plan_index"]))
@@ -52,18 +45,16 @@ def accepted_stories(tonight: Tonight, unit: str) -> list[CorpusStory]:
 
 
 def training_stories(tonight: Tonight) -> list[CorpusStory]:
-    """What students are trained on: all units' accepted stories that are not held out, oldest unit
-    first.
+    """What students are trained on: each accepted text of all units once, oldest unit first, less
+    every text that is held out (nights that overlapped did not see each other's texts).
     """
-    return [
-        story
-        for unit in tonight.units
-        for story in accepted_stories(tonight, unit)
-        if not story.is_held_out
-    ]
+    stories = [story for unit in tonight.units for story in accepted_stories(tonight, unit)]
+    held_out = {story.doc_id for story in stories if story.is_held_out}
+    kept = {story.doc_id: story for story in reversed(stories) if story.doc_id not in held_out}
+    return list(reversed(kept.values()))
 
 
-def held_out_stories(tonight: Tonight, unit: str) -> list[CorpusStory]:
+def held_out_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     """The unit's stories that no student is trained on."""
     return [story for story in accepted_stories(tonight, unit) if story.is_held_out]
 

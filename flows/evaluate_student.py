@@ -19,18 +19,22 @@ from prefect.cache_policies import NO_CACHE
 from datagen.measures import required_hits, unknown_words, words_of
 from datagen.plan import PromptSpec
 from flows.corpus import held_out_stories
+from flows.errors import FlowsError
 from flows.measured import measured_stage
-from flows.night import Tonight, open_night, shard_key
+from flows.night import Tonight, Unit, open_night, shard_key
+from flows.numerics import use_threads
 from flows.progress import track
 from flows.recipes import Recipe
 from flows.students import load_checked_student, student_folder
 from flows.subjects import (
     PROMPTED_TEACHER,
+    STUDENT,
     TEACHER,
     Subject,
-    read_scores,
+    score_run_id,
     score_unit,
     students_of,
+    suite_scores,
     teachers_of,
     unigram_of,
 )
@@ -40,14 +44,14 @@ from flows.train_student import (
     CONTROL,
     TrainingSet,
     build_training_set,
-    student_id,
+    is_trained,
+    student_ids,
 )
 from warehouse.identity import digest
 from warehouse.schemas import EVALUATIONS, GENERATIONS
 
 if TYPE_CHECKING:
     from distill.evaluation.metrics import Metric
-    from distill.evaluation.scoring import DocumentScore
 
 # Raise when the figures that the same scores give change.
 STAGE_VERSION = 1
@@ -61,7 +65,7 @@ class Bench:
 
     training_set: TrainingSet
     subjects: tuple[Subject, ...]
-    suites: dict[str, list[str]]
+    suites: dict[str, tuple[Unit, ...]]
 
     def subject(self, role: str) -> Subject | None:
         """The subject of that role, if tonight has one."""
@@ -94,24 +98,35 @@ def evaluate_student(recipe: Recipe, night: str, data: Path) -> str:
 def set_up_bench(tonight: Tonight) -> Bench:
     """Who is measured tonight, and on what; the students must have been trained."""
     training_set = build_training_set(tonight)
-    students = {role: student_id(tonight, training_set, role) for role in (CHALLENGER, CONTROL)}
+    students = student_ids(tonight, training_set)
+    absent = [role for role, student in students.items() if not is_trained(tonight, student)]
+    if absent:
+        raise FlowsError(
+            f"{tonight.label}: expected a trained {' and '.join(absent)}, found none; "
+            "run the stage train first"
+        )
     subjects = (
         *students_of(tonight, students),
         unigram_of(tonight, training_set),
         *teachers_of(tonight),
     )
-    suites = {SELECTION: tonight.earlier_units, CONFIRMATION: [tonight.unit]}
+    suites = {SELECTION: tonight.units[:-1], CONFIRMATION: tonight.units[-1:]}
     return Bench(training_set, subjects, suites)
 
 
 def evaluation_run_id(tonight: Tonight, bench: Bench) -> str:
     """The run that turns tonight's scores into figures."""
+    scores = [
+        [subject.role, suite, score_run_id(tonight, subject.kind, subject.subject_id, unit)]
+        for subject in bench.subjects
+        for suite, units in bench.suites.items()
+        for unit in units
+    ]
     return digest(
         "evaluate",
         STAGE_VERSION,
         [tonight.claim.line, tonight.claim.night],
-        [[subject.role, subject.subject_id] for subject in bench.subjects],
-        bench.suites,
+        scores,
         tonight.recipe.evaluate.model_dump(mode="json"),
     )
 
@@ -119,6 +134,7 @@ def evaluation_run_id(tonight: Tonight, bench: Bench) -> str:
 @task(name="measure", cache_policy=NO_CACHE)
 def measure(tonight: Tonight, bench: Bench, run_id: str) -> None:
     """Commit the night's evaluations and generations."""
+    use_threads(tonight.recipe.teacher.threads)
     generations = [
         row for role in (CHALLENGER, CONTROL) for row in _told_stories(tonight, bench, role, run_id)
     ]
@@ -136,27 +152,19 @@ def measure(tonight: Tonight, bench: Bench, run_id: str) -> None:
     )
 
 
-def suite_scores(tonight: Tonight, subject: Subject, units: Sequence[str]) -> "list[DocumentScore]":
-    """The subject's scores of all the units' held-out stories, in one order for every subject."""
-    scores = [score for unit in units for score in read_scores(tonight, subject, unit)]
-    return sorted(scores, key=lambda score: score.doc_id)
-
-
 def _suite_figures(tonight: Tonight, bench: Bench, subject: Subject) -> list[dict[str, Any]]:
     from distill.evaluation.metrics import bits_per_byte_metrics
 
     config = tonight.recipe.evaluate
     figures = []
     for suite, units in bench.suites.items():
-        scores = suite_scores(tonight, subject, units)
+        scores = suite_scores(tonight, subject.kind, subject.subject_id, units)
         if not scores:
             continue
         metrics = bits_per_byte_metrics(
             scores, seed=config.seed, num_resamples=config.num_resamples
         )
-        agreement = (
-            _agreement(tonight, bench, subject, units) if subject.kind == "student" else None
-        )
+        agreement = _agreement(tonight, bench, subject, units) if subject.kind == STUDENT else None
         metrics += [agreement] if agreement else []
         suite_digest = digest([score.doc_id for score in scores])
         figures += [_figure(subject, suite, suite_digest, metric) for metric in metrics]
@@ -164,7 +172,7 @@ def _suite_figures(tonight: Tonight, bench: Bench, subject: Subject) -> list[dic
 
 
 def _agreement(
-    tonight: Tonight, bench: Bench, subject: Subject, units: Sequence[str]
+    tonight: Tonight, bench: Bench, subject: Subject, units: Sequence[Unit]
 ) -> "Metric | None":
     """How often the student prefers what its teacher, under the story's prompt if it has one,
     prefers.
@@ -181,7 +189,9 @@ def _agreement(
         return None
     texts = {s.doc_id: s.text for unit in units for s in held_out_stories(tonight, unit)}
     pairs = zip(
-        suite_scores(tonight, subject, units), suite_scores(tonight, reference, units), strict=True
+        suite_scores(tonight, subject.kind, subject.subject_id, units),
+        suite_scores(tonight, reference.kind, reference.subject_id, units),
+        strict=True,
     )
     agreements = [
         agreement(

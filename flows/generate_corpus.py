@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from datagen.generate import Order, Shard, Story, split_into_shards, write_stories
 from flows.measured import measured_stage
-from flows.night import Tonight, duplicates_run_id, open_night, shard_key
+from flows.night import Tonight, open_night, shard_key
 from flows.progress import Track, track
 from flows.recipes import Recipe
 from flows.teachers import load_model, load_tokenizer
@@ -29,7 +29,7 @@ def generate_corpus(recipe: Recipe, night: str, data: Path) -> str:
         missing = [
             number
             for number in range(len(shards))
-            if not tonight.lake.is_committed(STORIES.name, shard_key(tonight.unit, number))
+            if not tonight.lake.is_committed(STORIES.name, shard_key(tonight.unit.run_id, number))
         ]
         logger.info("stories: %d of %d shards are there", len(shards) - len(missing), len(shards))
         if missing:
@@ -39,10 +39,12 @@ def generate_corpus(recipe: Recipe, night: str, data: Path) -> str:
                 track("stories", num_prompts, "prompts") as bar,
             ):
                 for number in missing:
-                    shard = Shard(tonight.unit, number, shards[number], tonight.claim.numerics)
+                    shard = Shard(
+                        tonight.unit.run_id, number, shards[number], tonight.claim.numerics
+                    )
                     stage.num_tokens += write_shard(tonight, shard, bar)
         find_duplicates(tonight)
-        return tonight.unit
+        return tonight.unit.run_id
 
 
 @task(name="write shard", cache_policy=NO_CACHE, task_run_name="stories shard {shard.number}")
@@ -85,19 +87,17 @@ def find_duplicates(tonight: Tonight) -> None:
     """Give a verdict on each accepted story of the night whose text stands earlier in the line's
     plan.
     """
-    units = tonight.units
-    run_id = duplicates_run_id(units)
+    run_id = tonight.unit.pass_id
     if tonight.lake.is_committed(VERDICTS.name, shard_key(run_id, 0)):
         return
     oldest: dict[str, str] = {}
     verdicts = []
-    for unit in units:
-        snapshot = None if unit == tonight.unit else tonight.claim.parent_snapshot
+    for unit in tonight.units:
         rows = tonight.lake.read(
             STORIES.name,
-            run_ids=[unit],
+            run_ids=[unit.run_id],
             columns=["story_id", "doc_id", "accepted", "plan_index", "attempt"],
-            snapshot=snapshot,
+            snapshot=tonight.snapshot_of(unit),
         ).to_pylist()
         for row in sorted(rows, key=lambda row: (row["plan_index"], row["attempt"])):
             if not row["accepted"]:

@@ -6,6 +6,7 @@ and none of it twice.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from datagen import generate, prompts
 from datagen.vocabulary import Vocabulary, load_vocabulary
+from flows.errors import FlowsError
 from flows.numerics import numerics_class
 from flows.recipes import Recipe, identity_of
 from flows.teachers import Say, Teacher, find_teacher
@@ -21,21 +23,38 @@ from warehouse.identity import canonical_json, digest
 from warehouse.lake import Lake
 from warehouse.ledger import Night
 from warehouse.nights import NightRequest
+from warehouse.schemas import VERDICTS
 
 # What the stories of a night follow from; the other sections of a recipe come after them.
 _STORY_SECTIONS = ("prompts", "sampling", "verdicts", "shards", "teacher")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 DUPLICATES_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """The stories of one night: the run that wrote them, and the pass that looked for texts in
+    them that stand earlier in the line.
+    """
+
+    run_id: str
+    pass_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tonight:
-    """A claimed night with its open lake, its teacher's description and its vocabulary."""
+    """A claimed night with its open lake, its teacher's description and its vocabulary.
+
+    `units`: the line's earlier nights whose stories were all in the lake when this night began,
+    oldest first, and last its own.
+    """
 
     recipe: Recipe
     lake: Lake
     claim: Night
     teacher: Teacher
     vocabulary: Vocabulary
+    units: tuple[Unit, ...]
 
     @property
     def indices(self) -> range:
@@ -43,79 +62,47 @@ class Tonight:
         return range(self.claim.first_index, self.claim.first_index + self.claim.num_indices)
 
     @property
-    def unit(self) -> str:
-        """The run that writes the night's stories."""
-        return story_run_id(self.claim)
-
-    @property
-    def earlier_units(self) -> list[str]:
-        """The runs of the line's earlier nights whose stories were all in the lake when this night
-        began, oldest first.
-        """
-        units: list[str] = []
-        for night in self.lake.manifest.nights(self.claim.line):
-            if night.ordinal >= self.claim.ordinal:
-                continue
-            finished = duplicates_run_id([*units, story_run_id(night)])
-            if self.lake.is_committed(
-                "verdicts", shard_key(finished, 0), snapshot=self.claim.parent_snapshot
-            ):
-                units.append(story_run_id(night))
-        return units
-
-    @property
-    def units(self) -> list[str]:
-        """The runs whose stories this night may use: the earlier ones and its own."""
-        return [*self.earlier_units, self.unit]
+    def unit(self) -> Unit:
+        """The night's own stories."""
+        return self.units[-1]
 
     @property
     def label(self) -> str:
         """How messages name the night."""
         return f"{self.claim.line}, night {self.claim.night}"
 
+    def snapshot_of(self, unit: Unit) -> int | None:
+        """The lake to read a unit from: as it was when the night began, but for its own stories."""
+        return None if unit == self.unit else self.claim.parent_snapshot
+
 
 @contextmanager
 def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Tonight]:
     """The night, claimed now or as it was claimed before; the lake is made if there is none.
 
-    Raises FlowsError for a missing teacher, DatagenError for a bad vocabulary, NightConflictError
-    if the night was claimed for another recipe, teacher, vocabulary or numerics class.
+    Raises FlowsError for a bad label, a missing teacher or a recipe that does not fit the line's
+    earlier nights, DatagenError for a bad vocabulary, NightConflictError if the night was claimed
+    for another recipe, teacher, vocabulary or numerics class.
     """
+    if not _LABEL.fullmatch(night):
+        raise FlowsError(
+            f"night {night!r}: expected 1 to 63 letters, digits, '.', '_' or '-', as 2 or "
+            "2026-11-21"
+        )
     teacher = find_teacher(recipe.teacher.model, say)
     vocabulary = load_vocabulary(recipe.prompts.vocabulary)
+    asked = _asked(recipe, teacher, vocabulary)
     request = NightRequest(
         line=recipe.name,
         night=night,
         num_indices=recipe.night.num_prompts,
         numerics=numerics_class(recipe.teacher),
-        asked=canonical_json(_asked(recipe, teacher, vocabulary)).decode(),
+        asked=canonical_json(asked).decode(),
     )
     with Lake.open(data, create=True) as lake:
+        _check_line(lake, request, asked)
         claim = lake.manifest.claim_night(request)
-        yield Tonight(recipe, lake, claim, teacher, vocabulary)
-
-
-def story_run_id(night: Night) -> str:
-    """The run that writes a night's stories, from its claim alone: so an earlier night's stories
-    are found under whatever versions and recipe wrote them.
-    """
-    asked = json.loads(night.asked)
-    part = {name: asked["recipe"][name] for name in _STORY_SECTIONS}
-    return digest(
-        "generate",
-        asked["versions"],
-        asked["teacher_digest"],
-        asked["vocabulary_digest"],
-        part,
-        [night.first_index, night.first_index + night.num_indices],
-    )
-
-
-def duplicates_run_id(units: Sequence[str]) -> str:
-    """The run that looks for texts of the last unit that stand earlier in it or in the units
-    before.
-    """
-    return digest("duplicates", DUPLICATES_VERSION, list(units))
+        yield Tonight(recipe, lake, claim, teacher, vocabulary, _units(lake, claim))
 
 
 def shard_key(run_id: str, shard: int) -> str:
@@ -123,10 +110,73 @@ def shard_key(run_id: str, shard: int) -> str:
     return f"{run_id}/{shard:05d}"
 
 
+def _units(lake: Lake, claim: Night) -> tuple[Unit, ...]:
+    """Each night of the line looked at the units that were finished when it began, so the passes
+    are found by walking the claims in their order.
+    """
+    units: list[Unit] = []
+    for night in sorted(lake.manifest.nights(claim.line), key=lambda other: other.ordinal):
+        before = [
+            unit
+            for unit in units
+            if lake.is_committed(
+                VERDICTS.name, shard_key(unit.pass_id, 0), snapshot=night.parent_snapshot
+            )
+        ]
+        units.append(_unit(night, before))
+        if night.ordinal == claim.ordinal:
+            return (*before, units[-1])
+    raise AssertionError(f"the claim of {claim.line}, night {claim.night} is not in its lake")
+
+
+def _unit(night: Night, before: Sequence[Unit]) -> Unit:
+    """A night's unit, from its claim alone: so its stories are found under whatever versions and
+    recipe wrote them.
+    """
+    asked = json.loads(night.asked)
+    run_id = digest(
+        "generate",
+        asked["versions"]["generate"],
+        asked["versions"]["prompt"],
+        asked["teacher_digest"],
+        asked["vocabulary_digest"],
+        {name: asked["recipe"][name] for name in _STORY_SECTIONS},
+        night.numerics,
+        [night.first_index, night.first_index + night.num_indices],
+    )
+    others = [unit.run_id for unit in before]
+    return Unit(run_id, digest("duplicates", asked["versions"]["duplicates"], others, run_id))
+
+
 def _asked(recipe: Recipe, teacher: Teacher, vocabulary: Vocabulary) -> dict[str, Any]:
     return {
         "recipe": identity_of(recipe),
         "teacher_digest": teacher.digest,
+        "allows_instructions": teacher.allows_instructions,
         "vocabulary_digest": vocabulary.digest,
-        "versions": {"generate": generate.STAGE_VERSION, "prompt": prompts.PROMPT_VERSION},
+        "versions": {
+            "generate": generate.STAGE_VERSION,
+            "prompt": prompts.PROMPT_VERSION,
+            "duplicates": DUPLICATES_VERSION,
+        },
     }
+
+
+def _check_line(lake: Lake, request: NightRequest, asked: dict[str, Any]) -> None:
+    """A line's nights share their split, or a champion would be tested on what it was trained on,
+    and the way in which their teachers are asked.
+    """
+    for night in lake.manifest.nights(request.line):
+        before = json.loads(night.asked)
+        for name, found, expected in (
+            (
+                "night.held_out_share",
+                *(a["recipe"]["night"]["held_out_share"] for a in (asked, before)),
+            ),
+            ("teacher's chat template", *(a["allows_instructions"] for a in (asked, before))),
+        ):
+            if found != expected and night.night != request.night:
+                raise FlowsError(
+                    f"line {request.line}: expected {name} {expected}, as on night {night.night}, "
+                    f"found {found}; give the recipe another name to begin a new line"
+                )

@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from datagen.config import PromptConfig, SamplingConfig, ShardConfig, VerdictConfig
 from distill.config import (
@@ -23,7 +23,10 @@ from distill.config import (
     TokenSpaceConfig,
     TrainConfig,
 )
+from distill.students.presets import preset_named
 from flows.errors import FlowsError
+
+_STORY_SHARE = 0.75
 
 
 class TeacherConfig(BaseModel):
@@ -86,6 +89,18 @@ class Recipe(BaseModel):
     train: TrainConfig
     evaluate: EvaluateConfig
     promote: PromoteConfig
+
+    @model_validator(mode="after")
+    def _stories_fit_the_student(self) -> Self:
+        """Beside a story a student reads its words' line, and some stories take more of its ids."""
+        positions = preset_named(self.train.preset).max_position_embeddings
+        most = int(_STORY_SHARE * positions)
+        if self.sampling.max_new_tokens > most:
+            raise ValueError(
+                f"sampling.max_new_tokens: at most {most} for the {positions} positions of "
+                f"{self.train.preset}, found {self.sampling.max_new_tokens}"
+            )
+        return self
 
 
 def recipe_names() -> list[str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows.progress import terminal
 from flows.recipes import Recipe
-from flows.serverless import ensure_server, set_prefect_defaults
+from flows.serverless import set_prefect_defaults, some_server
 from flows.stages import STAGES
 
 _OURS = ("flows", "datagen", "distill", "warehouse")
@@ -28,18 +28,18 @@ def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[str]) -> 
     """
     _set_up()
     from flows.night import open_night
-    from flows.nightly import is_finished, nightly
+    from flows.nightly import close_night, is_finished, nightly
     from flows.summary import night_summary
 
     data = data.absolute()
     with open_night(recipe, night, data, logger.info) as tonight:
         is_done = tuple(stages) == STAGES and is_finished(tonight)
-        label = tonight.label
-    if is_done:
-        logger.info("%s is finished: nothing was made again", label)
-    else:
-        ensure_server()
-        nightly(recipe, night, data, stages)
+        if is_done:
+            close_night(tonight)
+            logger.info("%s is finished: nothing was made again", tonight.label)
+    if not is_done:
+        with some_server():
+            nightly(recipe, night, data, stages)
     with open_night(recipe, night, data, logger.info) as tonight:
         _print(night_summary(tonight))
 

@@ -1,31 +1,34 @@
 """Prefect without a server of one's own: its temporary one, made to end when this process does,
 however it ends.
 
-Prefect stops its temporary server on a clean exit only. A process that is killed would leave it
-behind, so a small watcher holds the other end of a pipe and stops the server once this end is gone.
+Prefect would start it inside this process's group, where Ctrl-C stops it before the flow has said
+goodbye, and would leave it behind when this process is killed. So a keeper process of its own
+session holds it, until the pipe from this process closes.
 """
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.errors import FlowsError
 
 _QUIET = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
 }
-_WATCHER = """
-import os, signal, sys
-process = os.pidfd_open(int(sys.argv[1])) if hasattr(os, "pidfd_open") else None
+# The first line read is what the caller waits for; the end of its input is the end of the server.
+_KEEPER = """
+import sys
+from prefect.server.api.server import SubprocessASGIServer
+server = SubprocessASGIServer()
+server.start()
+print(server.api_url, flush=True)
 sys.stdin.read()
-try:
-    if process is None:
-        os.kill(int(sys.argv[1]), signal.SIGTERM)
-    else:
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-except ProcessLookupError:
-    pass
+server.stop()
 """
 
 
@@ -39,27 +42,32 @@ def set_prefect_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
-def ensure_server() -> None:
-    """Start Prefect's temporary server for this process, unless one is configured (PREFECT_API_URL,
-    or the profile's).
-    """
-    from prefect.server.api.server import SubprocessASGIServer
-    from prefect.settings import PREFECT_API_URL
+@contextmanager
+def some_server() -> Iterator[str]:
+    """The URL of the server that flows in the block talk to: the configured one (PREFECT_API_URL,
+    or the profile's), else a temporary one.
 
-    if PREFECT_API_URL.value():
+    Raises FlowsError if a temporary one does not start.
+    """
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    configured = PREFECT_API_URL.value()
+    if configured:
+        yield configured
         return
-    server = SubprocessASGIServer()
-    server.start()
-    if server.server_process is not None:
-        _watch(server.server_process.pid)
-
-
-def _watch(pid: int) -> None:
-    """The pipe's end stays open in this process until it is gone; the watcher has a session of its
-    own, so Ctrl-C passes it by.
-    """
-    subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _WATCHER, str(pid)],
+    with subprocess.Popen(
+        [sys.executable, "-c", _KEEPER],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )
+    ) as keeper:
+        assert keeper.stdout is not None
+        url = keeper.stdout.readline().strip()
+        if not url:
+            raise FlowsError(
+                "expected Prefect's temporary server to start, found that it did not (see above); "
+                "run again, or name a running server with PREFECT_API_URL"
+            )
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url

@@ -15,7 +15,8 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.capture_targets import context_ids
 from flows.corpus import CorpusStory, held_out_stories
-from flows.night import Tonight, duplicates_run_id, shard_key
+from flows.night import Tonight, Unit, shard_key
+from flows.numerics import use_threads
 from flows.students import load_checked_student
 from flows.teachers import load_model, load_tokenizer
 from flows.train_student import CHALLENGER, CONTROL, TrainingSet
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # Raise when the scores of the same subject on the same stories change.
 SCORE_VERSION = 1
 CHAMPION, UNIGRAM, TEACHER, PROMPTED_TEACHER = "champion", "unigram", "teacher", "prompted_teacher"
+STUDENT = "student"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,14 @@ def teachers_of(tonight: Tonight) -> list[Subject]:
 
 
 @task(name="score unit", cache_policy=NO_CACHE, task_run_name="score {subject.role}")
-def score_unit(tonight: Tonight, subject: Subject, unit: str) -> int:
+def score_unit(tonight: Tonight, subject: Subject, unit: Unit) -> int:
     """Score the unit's held-out stories and commit them, if they are not in the lake; the symbols
     scored now.
     """
-    run_id = score_run_id(tonight, subject, unit)
+    run_id = score_run_id(tonight, subject.kind, subject.subject_id, unit)
     if tonight.lake.is_committed(SCORES.name, shard_key(run_id, 0)):
         return 0
+    use_threads(tonight.recipe.teacher.threads)
     scores = subject.score(held_out_stories(tonight, unit))
     rows = [
         {
@@ -91,7 +94,7 @@ def score_unit(tonight: Tonight, subject: Subject, unit: str) -> int:
             "run_id": run_id,
             "subject_id": subject.subject_id,
             "subject": subject.kind,
-            "unit": unit,
+            "unit": unit.run_id,
             "nats": score.nats,
             "nats_without_end": score.nats_without_end,
             "num_bytes": score.num_bytes,
@@ -106,37 +109,41 @@ def score_unit(tonight: Tonight, subject: Subject, unit: str) -> int:
     return sum(score.num_tokens for score in scores)
 
 
-def score_run_id(tonight: Tonight, subject: Subject, unit: str) -> str:
+def score_run_id(tonight: Tonight, kind: str, subject_id: str, unit: Unit) -> str:
     """The run in which a subject scores a unit's held-out stories."""
-    units = tonight.units
     return digest(
         "score",
         SCORE_VERSION,
-        subject.kind,
-        subject.subject_id,
-        duplicates_run_id(units[: units.index(unit) + 1]),
+        kind,
+        subject_id,
+        unit.pass_id,
+        tonight.claim.numerics,
         tonight.recipe.night.held_out_share,
         tonight.recipe.evaluate.num_tokens_per_batch,
     )
 
 
-def read_scores(tonight: Tonight, subject: Subject, unit: str) -> "list[DocumentScore]":
-    """The subject's scores of the unit as they are in the lake, by doc_id."""
+def suite_scores(
+    tonight: Tonight, kind: str, subject_id: str, units: Sequence[Unit]
+) -> "list[DocumentScore]":
+    """A subject's scores of all the units' held-out stories, each text once, in one order for
+    every subject.
+    """
     from distill.evaluation.scoring import DocumentScore
 
-    rows = tonight.lake.read(
-        SCORES.name, run_ids=[score_run_id(tonight, subject, unit)]
-    ).to_pylist()
+    runs = [score_run_id(tonight, kind, subject_id, unit) for unit in units]
+    rows = tonight.lake.read(SCORES.name, run_ids=runs).to_pylist()
+    by_document = {row["doc_id"]: row for row in rows}
     return [
         DocumentScore(
-            doc_id=row["doc_id"],
+            doc_id=doc_id,
             nats=row["nats"],
             nats_without_end=row["nats_without_end"],
             num_bytes=row["num_bytes"],
             num_tokens=row["num_tokens"],
             top1_ids=None if row["top1_ids"] is None else np.array(row["top1_ids"], np.int32),
         )
-        for row in rows
+        for doc_id, row in sorted(by_document.items())
     ]
 
 
@@ -153,7 +160,7 @@ def _student(tonight: Tonight, role: str, student: str) -> Subject:
             want_top1=True,
         )
 
-    return Subject(role, "student", student, score)
+    return Subject(role, STUDENT, student, score)
 
 
 def _student_requests(space: "TokenSpace", stories: Sequence[CorpusStory]) -> list:  # type: ignore[type-arg]

@@ -2,6 +2,7 @@
 rows.
 """
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from flows.capture_targets import capture_run_id
 from flows.night import Tonight
-from flows.promote_student import promotion_run_id
+from flows.promote_student import read_decision
 
 _ROLES = ("challenger", "control", "champion", "unigram", "teacher", "prompted_teacher")
 _FEW_TOKENS = 1_000_000
@@ -59,24 +60,26 @@ def _stories(tonight: Tonight) -> Iterator[RenderableType]:
 
 def _corpus(tonight: Tonight) -> _Corpus:
     funnel = _rows(
-        tonight,
-        "select coalesce(reason, 'accepted') as reason, count(*) as stories, sum(num_words) as "
-        "words, "
-        "sum(num_unknown_words) as unknown_words from stories where run_id = ? group by all order "
-        "by stories desc",
-        tonight.unit,
+        tonight, "select reason, num_stories from funnel where run_id = ?", tonight.unit.run_id
     )
-    accepted = next((row for row in funnel if row["reason"] == "accepted"), None)
-    prompts = _rows(tonight, "select count(*) as n from prompts where run_id = ?", tonight.unit)
+    counts = {row["reason"]: row["num_stories"] for row in funnel}
+    accepted = _rows(
+        tonight,
+        "select coalesce(sum(num_words), 0) as words, "
+        "coalesce(sum(num_unknown_words), 0) as unknown_words "
+        "from accepted_stories where run_id = ?",
+        tonight.unit.run_id,
+    )[0]
+    prompts = _rows(
+        tonight, "select count(*) as n from prompts where run_id = ?", tonight.unit.run_id
+    )
     return _Corpus(
         prompts=prompts[0]["n"],
-        attempts=sum(row["stories"] for row in funnel),
-        accepted=accepted["stories"] if accepted else 0,
-        words=int(accepted["words"]) if accepted else 0,
-        unknown_words=int(accepted["unknown_words"]) if accepted else 0,
-        reasons=tuple(
-            (row["reason"], row["stories"]) for row in funnel if row["reason"] != "accepted"
-        ),
+        attempts=sum(counts.values()),
+        accepted=counts.pop("accepted", 0),
+        words=int(accepted["words"]),
+        unknown_words=int(accepted["unknown_words"]),
+        reasons=tuple(counts.items()),
     )
 
 
@@ -169,10 +172,9 @@ def _honesty(tonight: Tonight) -> Iterator[RenderableType]:
 
 
 def _decision(tonight: Tonight) -> Iterator[RenderableType]:
-    rows = _rows(tonight, "select * from promotions where run_id = ?", promotion_run_id(tonight))
-    if not rows:
+    row = read_decision(tonight)
+    if row is None:
         return
-    row = rows[0]
     yield Text(f"Decision    {row['explanation']}")
     smallest = row["smallest_difference"]
     if smallest is not None:
@@ -190,13 +192,15 @@ def _places(tonight: Tonight) -> Iterator[RenderableType]:
     if (root / "champion" / line).exists():
         yield Text(f"            champion {root / 'champion' / line}")
     yield Text(f"            catalog for any DuckDB client {root / 'catalog.duckdb'}")
+    lake = f" --data {shlex.quote(str(root))}"
     yield Text("Try next")
-    yield Text('  stillhouse sql "select text, num_words from accepted_stories limit 3"')
-    yield Text(
-        '  stillhouse sql "select distinct night, student_role, suite, metric, value from lineage '
-        "where word = 'happy'\""
-    )
-    yield Text('  stillhouse tell --words "jump, boat, happy"')
+    for command in (
+        'sql "select text, num_words from accepted_stories limit 3"',
+        'sql "select distinct night, student_role, suite, metric, value from lineage '
+        "where word = 'happy'\"",
+        f'tell --line {line} --words "jump, boat, happy"',
+    ):
+        yield Text(f"  stillhouse {command}{lake}")
 
 
 def _rows(tonight: Tonight, sql: str, *parameters: object) -> list[dict[str, Any]]:

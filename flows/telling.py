@@ -7,8 +7,7 @@ from flows.errors import FlowsError
 from flows.students import load_checked_student
 from warehouse.lake import Lake
 
-# What the quickstart's samples are told with: cooler than 1, as a student of few stories strays
-# early.
+# Cooler than 1: a student of few stories strays early.
 TEMPERATURE = 0.7
 TOP_K = 40
 MAX_NEW_TOKENS = 200

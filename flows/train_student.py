@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ from warehouse.identity import digest
 from warehouse.schemas import CHECKPOINTS, TRAIN_STEPS, TRAINING_DOCUMENTS
 
 if TYPE_CHECKING:
-    from distill.train import TrainResult
+    from distill.train import StepRecord, TrainResult
 
 CHALLENGER = "challenger"
 CONTROL = "control"
@@ -63,7 +63,9 @@ def train_student(recipe: Recipe, night: str, data: Path) -> dict[str, str]:
     """
     with open_night(recipe, night, data, logger.info) as tonight:
         training_set = build_training_set(tonight)
-        students = {role: student_id(tonight, training_set, role) for role in (CHALLENGER, CONTROL)}
+        students = student_ids(tonight, training_set)
+        for student in students.values():
+            _sweep(tonight, student)
         missing = [role for role in students if not is_trained(tonight, students[role])]
         if missing:
             with measured_stage(tonight, "train") as stage:
@@ -86,14 +88,15 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
     model = build_student(
         config.preset, space.vocab_size, space.start_id, space.end_id, config.seed
     )
-    work = tonight.lake.root / "work" / student
+    work = _work_folder(tonight, student)
     with track(f"{role}", config.num_tokens, "tokens") as bar:
-        seen = 0
+        seen: int | None = None
 
-        def on_step(record: Any) -> None:
+        def on_step(record: "StepRecord") -> None:
+            """Targets that an earlier, killed training saw move the bar, but not its rate."""
             nonlocal seen
-            bar.count_tokens(record.num_tokens - seen)
-            bar.advance(record.num_tokens - seen)
+            bar.count_tokens(record.num_tokens - seen if seen is not None else 0)
+            bar.advance(record.num_tokens - (seen or 0))
             seen = record.num_tokens
 
         result = train(
@@ -169,29 +172,45 @@ def build_training_set(tonight: Tonight) -> TrainingSet:
     return TrainingSet(space, kept, run_ids, len(read) - len(kept), dropped / max(num_draws, 1))
 
 
-def student_id(tonight: Tonight, training_set: TrainingSet, role: str) -> str:
-    """The id of all that a student's weights follow from but the numerics class, which the night
-    has claimed.
-    """
+def student_ids(tonight: Tonight, training_set: TrainingSet) -> dict[str, str]:
+    """By role, the id of all that a student's weights follow from."""
     from distill.train import STAGE_VERSION
 
-    config = tonight.recipe.train.model_dump(
-        mode="json", exclude={"alpha", "checkpoint_every_steps"}
-    )
-    return digest(
-        "train",
-        STAGE_VERSION,
-        config,
-        _alpha(tonight, role),
-        training_set.digest,
-        training_set.space.digest,
-    )
+    not_here = {"alpha", "checkpoint_every_steps"}
+    config = tonight.recipe.train.model_dump(mode="json", exclude=not_here)
+    return {
+        role: digest(
+            "train",
+            STAGE_VERSION,
+            config,
+            _alpha(tonight, role),
+            training_set.digest,
+            training_set.space.digest,
+            tonight.claim.numerics,
+        )
+        for role in (CHALLENGER, CONTROL)
+    }
 
 
 def is_trained(tonight: Tonight, student: str) -> bool:
     """Whether the student's rows are in the lake and its model folder is in place."""
     is_known = tonight.lake.is_committed(CHECKPOINTS.name, shard_key(student, 0))
     return is_known and student_folder(tonight.lake, student).is_dir()
+
+
+def _sweep(tonight: Tonight, student: str) -> None:
+    """Remove what a kill left of a student that is in place: its checkpoints, a half-written
+    folder.
+    """
+    folder = student_folder(tonight.lake, student)
+    for leftover in folder.parent.glob(f".unfinished-{student}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if is_trained(tonight, student):
+        shutil.rmtree(_work_folder(tonight, student), ignore_errors=True)
+
+
+def _work_folder(tonight: Tonight, student: str) -> Path:
+    return tonight.lake.root / "work" / student
 
 
 def _alpha(tonight: Tonight, role: str) -> float:

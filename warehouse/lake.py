@@ -65,12 +65,8 @@ class Lake:
         """True if the shard `<run_id>/<shard:05d>` of the table is in the lake, or was at that
         snapshot.
         """
-        ledger = self.manifest.ledger()
-        if (table_named(table).name, shard_key) not in ledger.shards:
-            return False
-        return snapshot is None or any(
-            shard_key in json.loads(file.shard_keys) for file in ledger.live_files(table, snapshot)
-        )
+        since = self.manifest.ledger().since.get((table_named(table).name, shard_key))
+        return since is not None and (snapshot is None or since <= snapshot)
 
     def commit_shard(
         self,

@@ -157,6 +157,7 @@ class Ledger:
     snapshot: int = 0
     chain_digest: str = ""
     shards: dict[tuple[str, str], ShardRow] = field(default_factory=dict)
+    since: dict[tuple[str, str], int] = field(default_factory=dict)
     files: dict[str, tuple[int, FileRow]] = field(default_factory=dict)
     retired: dict[str, int] = field(default_factory=dict)
     nights: dict[tuple[str, str], Night] = field(default_factory=dict)
@@ -168,6 +169,7 @@ class Ledger:
             self.snapshot,
             self.chain_digest,
             dict(self.shards),
+            dict(self.since),
             dict(self.files),
             dict(self.retired),
             dict(self.nights),
@@ -218,6 +220,7 @@ class Ledger:
         match row:
             case ShardRow():
                 self.shards[row.table_name, row.shard_key] = row
+                self.since[row.table_name, row.shard_key] = snapshot
             case FileRow():
                 self.files[row.path] = (snapshot, row)
             case RetirementRow():

@@ -41,7 +41,7 @@ CHECKPOINTS = Table(
             column("preset", ID, "stlm-1m, ..."),
             column("num_parameters", pa.int64(), "trained parameters, tied ones once"),
             column("token_space_digest", ID, "what its ids mean"),
-            column("training_set_digest", ID, "digest of the sorted doc ids"),
+            column("training_set_digest", ID, "digest of the documents and their captures"),
             column("teacher_digest", ID, "the teacher of its targets"),
             column(
                 "alpha", pa.float64(), "weight of the teacher's draws; 0 is plain cross entropy"
@@ -167,7 +167,8 @@ PROMOTIONS = Table(
             column(
                 "reason",
                 ID,
-                "first_student, better, not_better, not_confirmed, too_few_documents, gate:...",
+                "first_student, better, not_better, not_confirmed, too_few_documents, "
+                "champion_changed, gate:...",
             ),
             column("explanation", pa.string(), "the reason with its figures, one sentence"),
             column(

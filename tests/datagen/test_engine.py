@@ -1,10 +1,11 @@
-"""The engine against transformers' own decoding, its draws against the softmax, its attention against
-sdpa.
+"""The engine against transformers' own decoding, its draws against the softmax, its attention
+against sdpa.
 """
 
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -49,11 +50,13 @@ def model() -> LlamaForCausalLM:
         num_key_value_heads=2,
         max_position_embeddings=128,
         initializer_range=0.3,
-        attn_implementation=ATTENTION,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LlamaForCausalLM(config).eval()
+        made = LlamaForCausalLM(config)
+    made.set_attn_implementation(ATTENTION)
+    made.eval()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -128,14 +131,18 @@ def _generated(
     """What transformers' own greedy decoding makes of the request by itself."""
     opening = tokenizer.encode(request.opening, add_special_tokens=False)
     context = [START_ID, *opening]
-    ids = model.generate(
-        torch.tensor([context]),
-        attention_mask=torch.ones(1, len(context), dtype=torch.long),
-        do_sample=False,
-        max_new_tokens=MAX_NEW_TOKENS,
-        eos_token_id=list(end_ids),
-        pad_token_id=end_ids[0],
-    )[0, len(context) :].tolist()
+    ids = (
+        cast(Any, model)
+        .generate(
+            torch.tensor([context]),
+            attention_mask=torch.ones(1, len(context), dtype=torch.long),
+            do_sample=False,
+            max_new_tokens=MAX_NEW_TOKENS,
+            eos_token_id=list(end_ids),
+            pad_token_id=end_ids[0],
+        )[0, len(context) :]
+        .tolist()
+    )
     is_finished = ids[-1] in end_ids
     text = tokenizer.decode([*opening, *ids[: len(ids) - is_finished]])
     return Completion(str(text), len(ids), is_finished)
@@ -250,7 +257,8 @@ def test_evenly_spread_numbers_draw_each_id_as_often_as_its_share(
 def _softmax_of_the_likeliest(logits_V: np.ndarray, top_k: int) -> np.ndarray:
     kept_V = logits_V >= np.sort(logits_V)[-min(top_k, len(logits_V))]
     weights_V: np.ndarray = np.where(kept_V, np.exp(logits_V - logits_V.max()), 0)
-    return weights_V / weights_V.sum()
+    shares_V: np.ndarray = weights_V / weights_V.sum()
+    return shares_V
 
 
 def test_the_ends_of_the_unit_interval_draw_the_likeliest_and_the_least_likely_id() -> None:

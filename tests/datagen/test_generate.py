@@ -52,7 +52,13 @@ def engine(tiny_teacher_folder: Path) -> TransformersEngine:
     )
 
 
-def _order(*, allows_instructions: bool = False, vocabulary: str = "age3", top_k: int = 40) -> Order:
+def _order(
+    *,
+    allows_instructions: bool = False,
+    vocabulary: str = "age3",
+    top_k: int = 40,
+    max_words: int = 45,
+) -> Order:
     return Order(
         vocabulary=load_vocabulary(vocabulary),
         plan_seed=5,
@@ -65,7 +71,7 @@ def _order(*, allows_instructions: bool = False, vocabulary: str = "age3", top_k
             seed=3,
         ),
         verdicts=VerdictConfig(
-            min_words=15, max_words=60, max_repeated_share=0.3, max_unknown_share=1.0
+            min_words=5, max_words=max_words, max_repeated_share=0.3, max_unknown_share=1.0
         ),
         teacher_digest="the tiny teacher",
         allows_instructions=allows_instructions,
@@ -89,7 +95,7 @@ def tables(engine: TransformersEngine) -> dict[str, pa.Table]:
 @pytest.fixture(scope="module")
 def disobedient(engine: TransformersEngine) -> dict[str, pa.Table]:
     """What a teacher makes of instructions that it does not understand: the words are missing."""
-    return _written(_order(allows_instructions=True), engine, _shard(range(8)))
+    return _written(_order(allows_instructions=True, max_words=100), engine, _shard(range(8)))
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -110,9 +116,7 @@ def _holds(text: str, forms: Sequence[str] | set[str]) -> bool:
 
 
 @pytest.mark.parametrize("made", ["tables", "disobedient"])
-def test_accepted_stories_hold_their_three_words(
-    made: str, request: pytest.FixtureRequest
-) -> None:
+def test_accepted_stories_hold_their_three_words(made: str, request: pytest.FixtureRequest) -> None:
     made_tables: dict[str, pa.Table] = request.getfixturevalue(made)
     forms = _listed_forms()
     prompts = {row["prompt_id"]: row for row in _rows(made_tables["prompts"])}
@@ -223,7 +227,7 @@ def test_a_text_that_stands_in_the_shard_already_is_a_duplicate(
     words.write_text(
         "lemma\tpart_of_speech\tforms\njump\tverb\tjump\nboat\tnoun\tboat,boats\nred\tadjective\tred\n"
     )
-    order = _order(vocabulary=str(words), top_k=1)
+    order = _order(vocabulary=str(words), top_k=1, max_words=100)
     stories = _rows(_written(order, engine, _shard(range(4)))["stories"])
     assert len({story["text"] for story in stories}) == 1
     first = [story for story in stories if story["accepted"]]

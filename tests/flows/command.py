@@ -2,6 +2,7 @@
 says.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
+
+from typer.testing import CliRunner, Result
+
+from flows.cli import app
 
 ROOT = Path(__file__).parents[2]
 CONSOLE_SCRIPT = (sys.executable, "-c", "from flows.cli import main; main()")
@@ -29,34 +34,24 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended (below 0: by that signal) and what it said."""
+    """How a command ended (below 0: by that signal), and its lines on standard output and error."""
 
     code: int
-    lines: tuple[Line, ...]
-
-    @property
-    def out(self) -> str:
-        return "\n".join(line.text for line in self.lines if not line.is_error)
-
-    @property
-    def errors(self) -> list[str]:
-        return [line.text for line in self.lines if line.is_error and line.text.strip()]
+    out: tuple[str, ...]
+    errors: tuple[str, ...]
+    lines: tuple[Line, ...] = ()
 
 
 class Command:
-    """A command that runs; a context that is left kills what still runs.
-
-    A variable of the environment that is given as empty is not set.
-    """
+    """A command that runs; a context that is left kills what still runs."""
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        settings = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", **environment}
         self._lines: list[Line] = []
         self._news = threading.Condition()
         self._process = subprocess.Popen(
             [*CONSOLE_SCRIPT, *arguments],
             cwd=ROOT,
-            env={name: value for name, value in settings.items() if value},
+            env=_settings(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -101,7 +96,12 @@ class Command:
         for reader in self._readers:
             reader.join(PATIENCE_S)
         with self._news:
-            return Outcome(code, tuple(self._lines))
+            lines = tuple(self._lines)
+        out, errors = (
+            tuple(line.text for line in lines if line.is_error is is_error)
+            for is_error in (False, True)
+        )
+        return Outcome(code, out, errors, lines)
 
     def _listen(self, stream: IO[str], is_error: bool) -> None:
         with stream:
@@ -115,3 +115,33 @@ def stillhouse(arguments: Sequence[str], environment: Mapping[str, str]) -> Outc
     """How the command ended."""
     with Command(arguments, environment) as command:
         return command.wait()
+
+
+def several(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> list[Outcome]:
+    """How the commands ended, run one after the other in one process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.flows.several"],
+        cwd=ROOT,
+        env=_settings(environment),
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [
+        Outcome(told["code"], *(tuple(told[key].splitlines()) for key in ("out", "errors")))
+        for told in json.loads(done.stdout)
+    ]
+
+
+def in_process(*arguments: str) -> Result:
+    """A command that runs no night, in this process."""
+    return CliRunner().invoke(app, [*arguments])
+
+
+def _settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment and those variables; one that is given as empty is not set."""
+    settings = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", **environment}
+    return {name: value for name, value in settings.items() if value}

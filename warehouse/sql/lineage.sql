@@ -23,9 +23,9 @@ SELECT
     evaluations.high,
     promotions.promoted,
     promotions.reason AS promotion_reason
-FROM (SELECT word, unnest(story_ids) AS story_id FROM words) AS held
-JOIN stories ON stories.story_id = held.story_id
-JOIN prompts ON prompts.prompt_id = stories.prompt_id
+FROM (SELECT word, run_id, unnest(story_ids) AS story_id FROM words) AS held
+JOIN stories ON stories.story_id = held.story_id AND stories.run_id = held.run_id
+JOIN prompts ON prompts.prompt_id = stories.prompt_id AND prompts.run_id = stories.run_id
 JOIN targets ON targets.story_id = stories.story_id
 JOIN training_documents
     ON training_documents.doc_id = targets.doc_id AND training_documents.targets_run_id = targets.run_id

