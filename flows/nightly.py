@@ -48,11 +48,12 @@ def nightly(recipe: Recipe, night: str, data: Path, stages: Sequence[str] = STAG
 
 
 def close_night(tonight: Tonight) -> None:
-    """What follows from the lake and may be done again at any time: the champion's link, the
+    """Make what follows from the lake, if a kill left it undone: the champion's link, the
     catalog.
     """
     show_champion(tonight)
-    tonight.lake.publish()
+    if not tonight.lake.is_published():
+        tonight.lake.publish()
 
 
 def is_finished(tonight: Tonight) -> bool:

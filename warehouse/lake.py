@@ -20,7 +20,7 @@ from warehouse.errors import RowsError, WarehouseError
 from warehouse.identity import Json, digest
 from warehouse.ledger import FileRow
 from warehouse.manifest import Manifest
-from warehouse.publishing import publish_catalog
+from warehouse.publishing import CATALOG_NAME, publish_catalog
 from warehouse.shards import read_shard
 from warehouse.verification import MANIFEST_NAME, Defect, verify_lake
 
@@ -173,6 +173,11 @@ class Lake:
         lake that cannot be opened.
         """
         return verify_lake(self.root)
+
+    def is_published(self) -> bool:
+        """True if the catalog is not older than the manifest."""
+        catalog, manifest = self.root / CATALOG_NAME, self.root / MANIFEST_NAME
+        return catalog.exists() and catalog.stat().st_mtime_ns >= manifest.stat().st_mtime_ns
 
     def publish(self) -> Path:
         """Write catalog.duckdb for other programs and return its path; a reader of the old one is

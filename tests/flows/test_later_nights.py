@@ -42,7 +42,7 @@ class Later:
 
 @pytest.fixture(scope="module")
 def later(
-    smoke_night: Night, alone: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+    smoke_night: Night, served: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Later:
     root = tmp_path_factory.mktemp("later")
     in_parts, two_nights, empty = root / "in_parts", root / "two_nights", root / "empty"
@@ -55,11 +55,12 @@ def later(
         night_arguments(in_parts, teacher),
         night_arguments(two_nights, teacher, "--night", "2"),
         night_arguments(empty, teacher, "--only", "train"),
+        night_arguments(empty, teacher, "--only", "promote"),
     ]
     if other:
         commands.append(night_arguments(other, STORIES_260K, *few, "--only", "generate,capture"))
-    outcomes = several(commands, alone)
-    assert [outcome.code for outcome in outcomes] == [0, 0, 0, 2, 0][: len(commands)], outcomes
+    outcomes = several(commands, served)
+    assert [outcome.code for outcome in outcomes] == [0, 0, 0, 2, 2, 0][: len(commands)], outcomes
     return Later(in_parts, two_nights, empty, other, outcomes[0], outcomes[2], outcomes[3])
 
 
