@@ -12,6 +12,7 @@ echo "Building the wheel and installing it into an environment of its own (a min
 "$python" -m build --outdir "$work" . > "$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
 "$python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip --disable-pip-version-check -qq install --no-compile -c constraints.txt "$work"/*.whl
+"$python" -c "from pathlib import Path; from tests.tiny_teacher import make_tiny_teacher; make_tiny_teacher(Path('$work/teacher'))"
 
 cd "$work"
 "$work/venv/bin/stillhouse" --help > help.txt
@@ -33,4 +34,6 @@ for name, paths in DATA.items():
     missing = [path for path in paths if not files(name).joinpath(path).is_file()]
     assert not missing, f"the wheel's {name} lacks {missing}"
 PYTHON
-echo "The wheel installs, imports and answers --help."
+PREFECT_HOME="$work/prefect" "$work/venv/bin/stillhouse" run smoke \
+    --set teacher.model="$work/teacher" --data "$work/lake" > night.log 2>&1 || { cat night.log; exit 1; }
+echo "The wheel installs, imports, answers --help and runs the smoke night."
