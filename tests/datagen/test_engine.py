@@ -4,7 +4,7 @@ against sdpa.
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,58 +13,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from datagen.config import SamplingConfig
 from datagen.engines.base import Completion, Request
-from datagen.engines.decoding import ATTENTION, grouped_attention, prefill
 from datagen.engines.transformers_engine import TransformersEngine, draw
+from tests.datagen.tiny_llama import VOCAB_SIZE, _one_thread, model, sdpa_model
 
-VOCAB_SIZE = 96
+__all__ = ["_one_thread", "model", "sdpa_model"]
+
 START_ID = 0
 MAX_NEW_TOKENS = 40
 # Every id is a word of its own, so a text says exactly which ids were drawn.
 WORDS = [f"w{id_}" for id_ in range(VOCAB_SIZE)]
 NEVER = VOCAB_SIZE  # an id that no draw falls on
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Matrices this small only lose by threads."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-
-
-@pytest.fixture(scope="module")
-def model() -> LlamaForCausalLM:
-    """Four heads over two key heads; weights wide enough that no two ids are nearly as likely."""
-    config = LlamaConfig(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        initializer_range=0.3,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = LlamaForCausalLM(config)
-    made.set_attn_implementation(ATTENTION)
-    made.eval()
-    return made
-
-
-@pytest.fixture(scope="module")
-def sdpa_model(model: LlamaForCausalLM) -> LlamaForCausalLM:
-    """The same weights with transformers' own attention."""
-    other = copy.deepcopy(model)
-    other.set_attn_implementation("sdpa")
-    return other
 
 
 @pytest.fixture(scope="module")
@@ -276,66 +238,3 @@ def test_random_numbers_draw_the_softmax() -> None:
     counts_V = np.bincount(ids_B.numpy(), minlength=vocab_size)
     chi_square = float(((counts_V - expected_V) ** 2 / expected_V).sum())
     assert chi_square < 31.3  # 0.1 % of right samples exceed it at 11 degrees of freedom
-
-
-@given(
-    rows=st.integers(1, 5),
-    kv_heads=st.integers(1, 3),
-    group=st.integers(1, 4),
-    length=st.integers(1, 17),
-    seed=st.integers(0, 2**16),
-)
-def test_grouped_attention_equals_the_plain_formula(
-    rows: int, kv_heads: int, group: int, length: int, seed: int
-) -> None:
-    width, scaling = 8, 0.3
-    rng = torch.Generator().manual_seed(seed)
-    query = torch.randn(rows, kv_heads * group, 1, width, generator=rng)
-    key = torch.randn(rows, kv_heads, length, width, generator=rng)
-    value = torch.randn(rows, kv_heads, length, width, generator=rng)
-    mask = torch.rand(rows, 1, 1, length, generator=rng) < 0.7
-    mask[..., -1] = True
-    module = torch.nn.Module()
-    attended, _ = grouped_attention(module, query, key, value, mask, scaling=scaling, dropout=0.0)
-    expected = _plain_attention(query, key, value, mask, scaling)
-    torch.testing.assert_close(attended.double(), expected, rtol=1e-5, atol=1e-6)
-
-
-def _plain_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
-) -> Tensor:
-    """softmax(q k^T * scaling + mask) v in float64, every key head repeated; (B, T, H, D)."""
-    group = query.shape[1] // key.shape[1]
-    keys = key.double().repeat_interleave(group, dim=1)
-    values = value.double().repeat_interleave(group, dim=1)
-    scores = (query.double() @ keys.transpose(2, 3) * scaling).masked_fill(~mask, -math.inf)
-    return (torch.softmax(scores, dim=-1) @ values).transpose(1, 2)
-
-
-@pytest.mark.parametrize("shared", [[], [9, 8, 7]], ids=["nothing shared", "shared beginning"])
-def test_batched_logits_equal_sdpa_on_each_row_alone(
-    model: LlamaForCausalLM, sdpa_model: LlamaForCausalLM, shared: list[int]
-) -> None:
-    rng = np.random.default_rng(3)
-    num_steps = 6
-    contexts = [[*shared, *rng.integers(0, VOCAB_SIZE, n).tolist()] for n in (1, 4, 11, 4)]
-    ids_BT = torch.from_numpy(rng.integers(0, VOCAB_SIZE, (len(contexts), num_steps)))
-    kept = [3, 0, 2]
-    with torch.inference_mode():
-        batch, logits_BV = prefill(model, contexts, num_steps + 1)
-        for step in range(num_steps):
-            _assert_each_row_alone(sdpa_model, contexts, ids_BT[:, :step], logits_BV)
-            if step == 3:
-                batch.keep(torch.tensor(kept))
-                contexts, ids_BT = [contexts[row] for row in kept], ids_BT[kept]
-            logits_BV = batch.step(ids_BT[:, step])
-        _assert_each_row_alone(sdpa_model, contexts, ids_BT, logits_BV)
-
-
-def _assert_each_row_alone(
-    model: LlamaForCausalLM, contexts: Sequence[list[int]], ids_BT: Tensor, logits_BV: Tensor
-) -> None:
-    assert logits_BV.dtype == torch.float32
-    for context, ids, logits_V in zip(contexts, ids_BT.tolist(), logits_BV, strict=True):
-        alone_V = model(torch.tensor([context + ids])).logits[0, -1]
-        torch.testing.assert_close(logits_V, alone_V, rtol=1e-4, atol=1e-4)

@@ -49,11 +49,9 @@ def linked_lake(root: Path) -> Lake:
         stories.append(
             {"story_id": f"story-{word}", "prompt_id": f"prompt-{word}", "doc_id": f"doc-{word}"}
         )
-        commit_row(lake, f"words-{word}", "words", word=word, story_ids=[f"story-{word}"])
-        commit_row(lake, f"prompts-{word}", "prompts", prompt_id=f"prompt-{word}", noun=word)
-        commit_row(
-            lake, f"stories-{word}", "stories", **stories[number], accepted=True, reason=None
-        )
+        commit_row(lake, f"write-{word}", "words", word=word, story_ids=[f"story-{word}"])
+        commit_row(lake, f"write-{word}", "prompts", prompt_id=f"prompt-{word}", noun=word)
+        commit_row(lake, f"write-{word}", "stories", **stories[number], accepted=True, reason=None)
     commit_row(lake, "capture", "targets", doc_id="doc-boat", story_id="story-boat")
     commit_row(
         lake,
