@@ -128,11 +128,12 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).is_file():
             raise FlowsError(f"teacher {name}: expected {needed} in {folder}, found none")
-    if "auto_map" in _read_json(folder / "config.json"):
-        raise FlowsError(
-            f"teacher {name}: its config.json asks to run code of its own (auto_map); only models "
-            "that transformers itself knows are loaded"
-        )
+    for file in ("config.json", "tokenizer_config.json"):
+        if "auto_map" in _read_json(folder / file):
+            raise FlowsError(
+                f"teacher {name}: its {file} asks to run code of its own (auto_map); only models "
+                "that transformers itself knows are loaded"
+            )
     names = {file.name for pattern in _IDENTITY_PATTERNS for file in folder.glob(pattern)}
     return Teacher(
         name=name,
