@@ -137,7 +137,7 @@ def _suite_table(rows: list[dict[str, Any]], suite: str, meaning: str) -> Table 
         return None
     n = next(row["n"] for (_, metric), row in figures.items() if metric == "bits_per_byte")
     table = Table(title=f"{suite.capitalize()}: {n} documents ({meaning})", title_justify="left")
-    for name in ("who", "bits per byte", "95 % interval", "without end", "top-1 as teacher"):
+    for name in ("who", "bits/byte", "95 % interval", "without end", "top-1 match"):
         table.add_column(name, justify="left" if name == "who" else "right", no_wrap=True)
     for role in _ROLES:
         whole = figures.get((role, "bits_per_byte"))
