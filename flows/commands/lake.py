@@ -1,0 +1,72 @@
+"""The lake on the command line: SQL over it, and looking after it."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.common import DEFAULT_DATA, DEFECT_FOUND, Data, guarded
+
+app = typer.Typer()
+lake_app = typer.Typer(no_args_is_help=True, help="Look after the lake: digest, verify, publish.")
+app.add_typer(lake_app, name="lake")
+
+
+@app.command("sql")
+@guarded
+def sql_command(
+    query: Annotated[
+        str,
+        typer.Argument(
+            help='One SELECT, as "select * from leaderboard"; `show tables` lists what there is.'
+        ),
+    ],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Comma separated values on standard output.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Query the lake with SQL, read-only and over checked bytes."""
+    from flows.errors import FlowsError
+    from flows.output import write_rows
+    from warehouse.lake import Lake
+
+    if as_csv and as_json:
+        raise FlowsError("--csv and --json: expected one of them, found both")
+    with Lake.open(data) as lake:
+        rows = lake.query(query)
+    write_rows(rows, "csv" if as_csv else "json" if as_json else "table")
+
+
+@lake_app.command("digest")
+@guarded
+def digest_command(data: Data = DEFAULT_DATA) -> None:
+    """Print the digest of all content: equal for equal work, however often it was interrupted."""
+    from warehouse.lake import Lake
+
+    with Lake.open(data) as lake:
+        typer.echo(lake.digest())
+
+
+@lake_app.command("verify")
+@guarded
+def verify_command(data: Data = DEFAULT_DATA) -> None:
+    """Compare every byte of the lake with what was written; a line for each defect, exit code 1."""
+    from warehouse.verification import verify_lake
+
+    defects = verify_lake(data)
+    for defect in defects:
+        typer.echo(f"{defect.path}: {defect.what}")
+    if defects:
+        raise SystemExit(DEFECT_FOUND)
+    typer.echo("every file is as it was written")
+
+
+@lake_app.command("publish")
+@guarded
+def publish_command(data: Data = DEFAULT_DATA) -> None:
+    """Write catalog.duckdb, which any DuckDB client can read while nights go on."""
+    from warehouse.lake import Lake
+
+    with Lake.open(data) as lake:
+        typer.echo(lake.publish())

@@ -1,0 +1,79 @@
+"""Nights on the command line: run one, let its champion tell a story."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.common import DEFAULT_DATA, Data, guarded
+from flows.stages import STAGES
+
+app = typer.Typer()
+
+
+@app.command("run")
+@guarded
+def run_command(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A shipped recipe (quickstart, smoke) or the path of a .toml file."),
+    ],
+    night: Annotated[
+        str,
+        typer.Option(
+            help="The night's label; one that was begun goes on, a finished one is left alone."
+        ),
+    ] = "1",
+    only: Annotated[
+        str | None,
+        typer.Option(help=f"Some of the stages, comma separated: {','.join(STAGES)}."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another value for a key of the recipe, as train.alpha=0.5; repeatable.",
+        ),
+    ] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Run one night of a recipe, without a server: generate, capture, train, evaluate, promote."""
+    from flows.recipes import load_recipe
+    from flows.running import run_night
+
+    run_night(load_recipe(recipe, overrides or []), night, data, _stages(only))
+
+
+@app.command("tell")
+@guarded
+def tell_command(
+    words: Annotated[
+        str | None,
+        typer.Option(
+            help='Words that the story should use, as "jump, boat, happy"; none: any story.'
+        ),
+    ] = None,
+    line: Annotated[str, typer.Option(help="Whose champion tells the story.")] = "quickstart",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed tells another story.")] = 0,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Let a line's champion tell a story."""
+    from flows.telling import tell
+
+    asked = [word.strip() for word in words.split(",")] if words else None
+    typer.echo(tell(data, line, asked, seed))
+
+
+def _stages(only: str | None) -> tuple[str, ...]:
+    from flows.errors import FlowsError
+
+    if only is None:
+        return STAGES
+    asked = [name.strip() for name in only.split(",")]
+    unknown = [name for name in asked if name not in STAGES]
+    if unknown:
+        raise FlowsError(
+            f"--only {only}: expected some of {', '.join(STAGES)}; "
+            f"found {', '.join(unknown) or 'nothing'}"
+        )
+    return tuple(name for name in STAGES if name in asked)
