@@ -16,6 +16,7 @@ from typing import Any
 from datagen import generate, prompts
 from datagen.vocabulary import Vocabulary, load_vocabulary
 from flows.errors import FlowsError
+from flows.holding import hold_line
 from flows.numerics import numerics_class
 from flows.recipes import Recipe, identity_of
 from flows.teachers import Say, Teacher, find_teacher
@@ -78,7 +79,8 @@ class Tonight:
 
 @contextmanager
 def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Tonight]:
-    """The night, claimed now or as it was claimed before; the lake is made if there is none.
+    """The night, claimed now or as it was claimed before, with its line held until the block ends;
+    the lake is made if there is none.
 
     Raises FlowsError for a bad label, a missing teacher or a recipe that does not fit the line's
     earlier nights, DatagenError for a bad vocabulary, NightConflictError if the night was claimed
@@ -92,6 +94,7 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
     teacher = find_teacher(recipe.teacher.model, say)
     vocabulary = load_vocabulary(recipe.prompts.vocabulary)
     asked = _asked(recipe, teacher, vocabulary)
+    data = data.absolute()
     request = NightRequest(
         line=recipe.name,
         night=night,
@@ -99,7 +102,10 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
         numerics=numerics_class(recipe.teacher),
         asked=canonical_json(asked).decode(),
     )
-    with Lake.open(data, create=True) as lake:
+    with (
+        hold_line(data, recipe.name, night, say),
+        Lake.open(data, create=True) as lake,
+    ):
         _check_line(lake, request, asked)
         claim = lake.manifest.claim_night(request)
         yield Tonight(recipe, lake, claim, teacher, vocabulary, _units(lake, claim))

@@ -14,13 +14,13 @@ from rich.text import Text
 from flows.progress import terminal
 from flows.recipes import Recipe
 from flows.serverless import set_prefect_defaults, some_server
-from flows.stages import STAGES
+from flows.stages import STAGES, Stage
 
 _OURS = ("flows", "datagen", "distill", "warehouse")
 logger = logging.getLogger(__name__)
 
 
-def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[str]) -> None:
+def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[Stage]) -> None:
     """Run the stages of the night that are not done yet, and print what the night made.
 
     A finished night is recognised from the lake alone, before Prefect's server or the teacher are
@@ -31,16 +31,13 @@ def run_night(recipe: Recipe, night: str, data: Path, stages: Sequence[str]) -> 
     from flows.nightly import close_night, is_finished, nightly
     from flows.summary import night_summary
 
-    data = data.absolute()
     with open_night(recipe, night, data, logger.info) as tonight:
-        is_done = tuple(stages) == STAGES and is_finished(tonight)
-        if is_done:
+        if tuple(stages) == STAGES and is_finished(tonight):
             close_night(tonight)
             logger.info("%s is finished: nothing was made again", tonight.label)
-    if not is_done:
-        with some_server():
-            nightly(recipe, night, data, stages)
-    with open_night(recipe, night, data, logger.info) as tonight:
+        else:
+            with some_server():
+                nightly(recipe, night, tonight.lake.root, stages)
         _print(night_summary(tonight))
 
 

@@ -2,4 +2,7 @@
 without loading Prefect.
 """
 
-STAGES = ("generate", "capture", "train", "evaluate", "promote")
+from typing import Literal, get_args
+
+Stage = Literal["generate", "capture", "train", "evaluate", "promote"]
+STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.common import DEFAULT_DATA, Data, guarded
-from flows.stages import STAGES
+from flows.stages import STAGES, Stage
 
 app = typer.Typer()
 
@@ -15,7 +15,9 @@ app = typer.Typer()
 def run_command(
     recipe: Annotated[
         str,
-        typer.Argument(help="A shipped recipe (quickstart, smoke) or the path of a .toml file."),
+        typer.Argument(
+            help="A shipped recipe (quickstart, production, smoke) or the path of a .toml file."
+        ),
     ],
     night: Annotated[
         str,
@@ -64,7 +66,7 @@ def tell_command(
     typer.echo(tell(data, line, asked, seed))
 
 
-def _stages(only: str | None) -> tuple[str, ...]:
+def _stages(only: str | None) -> tuple[Stage, ...]:
     from flows.errors import FlowsError
 
     if only is None:
