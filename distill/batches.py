@@ -12,7 +12,7 @@ documents of the set.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,10 @@ class Batch:
     def num_tokens(self) -> int:
         """Targets, N."""
         return len(self.labels_N)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on that device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def check_documents(

@@ -158,7 +158,7 @@ class _Run:
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(progress.tensors[f"weights.{name}"])
                 self.optimizer.state[parameter] = {
-                    key: progress.tensors[f"optimizer.{key}.{name}"].clone()
+                    key: progress.tensors[f"optimizer.{key}.{name}"].to(parameter.device, copy=True)
                     for key in ("step", "exp_avg", "exp_avg_sq")
                 }
         self.cursor, self.records = progress.cursor, list(progress.records)
@@ -166,6 +166,7 @@ class _Run:
 
 def batch_nats(model: LlamaForCausalLM, batch: Batch, alpha: float) -> torch.Tensor:
     """The sum of the loss over the batch's targets in nats, a scalar with a gradient."""
+    batch = batch.to(model.device)
     hidden_BTD = model.model(input_ids=batch.input_ids_BT, use_cache=False).last_hidden_state
     hidden_ND = hidden_BTD.flatten(0, 1).index_select(0, batch.positions_N)
     loss_N = sparse_cross_entropy(

@@ -1,14 +1,20 @@
 """The numerics class: what moves the last bits of a result, beside what was asked for.
 
 Results of one class are equal to the bit; those of two classes may differ, so a night claims its
-class and a worker of another one refuses to add to it. Found without loading torch.
+class and a worker of another one refuses to add to it. Found without loading torch, unless a GPU
+is asked for.
 """
 
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from flows.errors import FlowsError
 from flows.recipes import TeacherConfig
+
+if TYPE_CHECKING:
+    import torch
 
 _INSTRUCTION_SETS = ("avx512f", "avx2")
 
@@ -17,8 +23,28 @@ def numerics_class(config: TeacherConfig) -> str:
     """Engine, versions, dtype, device class and threads, as one line."""
     return (
         f"transformers {version('transformers')}, torch {version('torch')}, float32, "
-        f"cpu {_cpu_class()}, {config.threads} threads"
+        f"{_device_class(config)}, {config.threads} threads"
     )
+
+
+def use_device(model: "torch.nn.Module", config: TeacherConfig) -> None:
+    """Move the model to where torch computes; FlowsError if the recipe asks for a GPU that torch
+    does not see.
+    """
+    from torch.nn import Module
+
+    _check_device(config)
+    Module.to(model, config.device)
+
+
+def _check_device(config: TeacherConfig) -> None:
+    import torch
+
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise FlowsError(
+            "teacher.device = 'cuda': expected a GPU that torch sees, found none; install a CUDA "
+            "build of torch, or set teacher.device=cpu"
+        )
 
 
 def use_threads(threads: int) -> None:
@@ -26,6 +52,15 @@ def use_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def _device_class(config: TeacherConfig) -> str:
+    if config.device == "cpu":
+        return f"cpu {_cpu_class()}"
+    import torch
+
+    _check_device(config)
+    return f"cuda {torch.cuda.get_device_name()}"
 
 
 def _cpu_class() -> str:
