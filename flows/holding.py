@@ -42,6 +42,7 @@ def hold_line(root: Path, line: str, night: str, say: Callable[[str], None]) -> 
             yield
         finally:
             _held.reset(token)
+            lock.truncate(0)
 
 
 def _me(night: str) -> str:

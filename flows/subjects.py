@@ -6,7 +6,7 @@ stored once: tonight's champion and teacher were scored on an earlier night's st
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +24,11 @@ from warehouse.identity import digest
 from warehouse.schemas import SCORES
 
 if TYPE_CHECKING:
-    from distill.evaluation.scoring import DocumentScore
+    from distill.evaluation.scoring import DocumentScore, ScoreRequest
     from distill.tokens import TokenSpace
 
 # Raise when the scores of the same subject on the same stories change.
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 CHAMPION, UNIGRAM, TEACHER, PROMPTED_TEACHER = "champion", "unigram", "teacher", "prompted_teacher"
 STUDENT = "student"
 
@@ -55,15 +55,13 @@ def students_of(tonight: Tonight, students: dict[str, str]) -> list[Subject]:
 
 def unigram_of(tonight: Tonight, training_set: TrainingSet) -> Subject:
     """The unigram model of what the students were trained on, in their token space."""
-    from distill.evaluation.scoring import ScoreRequest
     from distill.evaluation.unigram import fit_unigram, score_unigram
 
     space = training_set.space
     model = fit_unigram([d.input_ids for d in training_set.documents], space.vocab_size)
 
     def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
-        requests: list[ScoreRequest] = _student_requests(space, stories)
-        return score_unigram(model, requests, end_id=space.end_id)
+        return score_unigram(model, _student_requests(space, stories), end_id=space.end_id)
 
     return Subject(UNIGRAM, UNIGRAM, digest(model.digest, space.digest), score)
 
@@ -88,21 +86,13 @@ def score_unit(tonight: Tonight, subject: Subject, unit: Unit) -> int:
         return 0
     use_threads(tonight.recipe.teacher.threads)
     scores = subject.score(held_out_stories(tonight, unit))
-    rows = [
-        {
-            "doc_id": score.doc_id,
-            "run_id": run_id,
-            "subject_id": subject.subject_id,
-            "subject": subject.kind,
-            "unit": unit.run_id,
-            "nats": score.nats,
-            "nats_without_end": score.nats_without_end,
-            "num_bytes": score.num_bytes,
-            "num_tokens": score.num_tokens,
-            "top1_ids": None if score.top1_ids is None else score.top1_ids.tolist(),
-        }
-        for score in scores
-    ]
+    made = {
+        "run_id": run_id,
+        "subject_id": subject.subject_id,
+        "subject": subject.kind,
+        "unit": unit.run_id,
+    }
+    rows = [{**made, **_score_row(score)} for score in scores]
     tonight.lake.commit_shard(
         run_id, 0, {SCORES.name: pa.Table.from_pylist(rows, schema=SCORES.schema)}
     )
@@ -129,22 +119,41 @@ def suite_scores(
     """A subject's scores of all the units' held-out stories, each text once, in one order for
     every subject.
     """
-    from distill.evaluation.scoring import DocumentScore
-
     runs = [score_run_id(tonight, kind, subject_id, unit) for unit in units]
     rows = tonight.lake.read(SCORES.name, run_ids=runs).to_pylist()
     by_document = {row["doc_id"]: row for row in rows}
-    return [
-        DocumentScore(
-            doc_id=doc_id,
-            nats=row["nats"],
-            nats_without_end=row["nats_without_end"],
-            num_bytes=row["num_bytes"],
-            num_tokens=row["num_tokens"],
-            top1_ids=None if row["top1_ids"] is None else np.array(row["top1_ids"], np.int32),
-        )
-        for doc_id, row in sorted(by_document.items())
-    ]
+    return [_score_of(row) for _, row in sorted(by_document.items())]
+
+
+def _score_row(score: "DocumentScore") -> dict[str, Any]:
+    bins = score.reliability
+    return {
+        "doc_id": score.doc_id,
+        "nats": score.nats,
+        "nats_without_end": score.nats_without_end,
+        "num_bytes": score.num_bytes,
+        "num_tokens": score.num_tokens,
+        "top1_ids": None if score.top1_ids is None else score.top1_ids.tolist(),
+        "bin_num_tokens": None if bins is None else list(bins.num_tokens),
+        "bin_num_right": None if bins is None else list(bins.num_right),
+        "bin_confidence_sum": None if bins is None else list(bins.confidence_sum),
+    }
+
+
+def _score_of(row: dict[str, Any]) -> "DocumentScore":
+    from distill.evaluation.reliability import Reliability
+    from distill.evaluation.scoring import DocumentScore
+
+    bins = [row[name] for name in ("bin_num_tokens", "bin_num_right", "bin_confidence_sum")]
+    return DocumentScore(
+        doc_id=row["doc_id"],
+        nats=row["nats"],
+        nats_without_end=row["nats_without_end"],
+        num_bytes=row["num_bytes"],
+        num_tokens=row["num_tokens"],
+        top1_ids=None if row["top1_ids"] is None else np.array(row["top1_ids"], np.int32),
+        reliability=None if bins[0] is None else Reliability(*(tuple(item) for item in bins)),
+    )
 
 
 def _student(tonight: Tonight, role: str, student: str) -> Subject:
@@ -163,7 +172,7 @@ def _student(tonight: Tonight, role: str, student: str) -> Subject:
     return Subject(role, STUDENT, student, score)
 
 
-def _student_requests(space: "TokenSpace", stories: Sequence[CorpusStory]) -> list:  # type: ignore[type-arg]
+def _student_requests(space: "TokenSpace", stories: Sequence[CorpusStory]) -> "list[ScoreRequest]":
     from distill.evaluation.scoring import ScoreRequest
     from distill.prefix import prefix_ids
 

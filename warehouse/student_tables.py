@@ -82,7 +82,7 @@ TRAIN_STEPS = Table(
 SCORES = Table(
     "scores",
     "one held-out document as one subject scores it",
-    1,
+    2,
     True,
     ("doc_id",),
     pa.schema(
@@ -100,6 +100,25 @@ SCORES = Table(
                 "top1_ids",
                 pa.list_(pa.int32()),
                 "the subject's likeliest id at each symbol, in its own ids",
+                nullable=True,
+            ),
+            column(
+                "bin_num_tokens",
+                pa.list_(pa.int32()),
+                "symbols whose likeliest event has a probability in [i/15, (i+1)/15); null for "
+                "the unigram model",
+                nullable=True,
+            ),
+            column(
+                "bin_num_right",
+                pa.list_(pa.int32()),
+                "of them, those where the likeliest event came",
+                nullable=True,
+            ),
+            column(
+                "bin_confidence_sum",
+                pa.list_(pa.float64()),
+                "the sum of those probabilities in each bin",
                 nullable=True,
             ),
         ]
@@ -121,11 +140,47 @@ EVALUATIONS = Table(
             column("role", ID, "challenger, control, champion, unigram, teacher, prompted_teacher"),
             column("suite", ID, "selection, confirmation or samples"),
             column("suite_digest", ID, "digest of the suite's sorted doc ids"),
-            column("metric", ID, "bits_per_byte, bits_per_byte_without_end, top1_agreement, ..."),
+            column(
+                "metric", ID, "bits_per_byte, bits_per_byte_without_end, top1_agreement, ece, ..."
+            ),
             column("value", pa.float64(), "point estimate"),
             column("low", pa.float64(), "2.5 % bound"),
             column("high", pa.float64(), "97.5 % bound"),
             column("n", pa.int64(), "documents (or positions, or stories) behind the value"),
+        ]
+    ),
+)
+
+RELIABILITY = Table(
+    "reliability",
+    "one of 15 bins of confidence of one subject on one suite of one night: is it right as often "
+    "as it says",
+    1,
+    True,
+    ("role", "suite", "bin"),
+    pa.schema(
+        [
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night of the evaluation"),
+            column("role", ID, "challenger, control, champion, teacher, prompted_teacher"),
+            column("suite", ID, "selection or confirmation"),
+            column("subject_id", ID, "a student or a teacher"),
+            RUN,
+            column("bin", pa.int16(), "0 for the least sure, 14 for the surest"),
+            column("low", pa.float64(), "least probability in the bin"),
+            column("high", pa.float64(), "where the next bin begins; the last one holds 1 too"),
+            column(
+                "num_tokens",
+                pa.int64(),
+                "symbols, ends included, whose likeliest event has a probability in the bin",
+            ),
+            column("num_right", pa.int64(), "of them, those where the likeliest event came"),
+            column(
+                "mean_confidence",
+                pa.float64(),
+                "mean of those probabilities; null for an empty bin",
+                nullable=True,
+            ),
         ]
     ),
 )

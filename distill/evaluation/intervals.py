@@ -8,7 +8,7 @@ shows no spread at all: its interval is (-inf, inf).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 Values = Sequence[float] | Sequence[int] | FloatArray | npt.NDArray[np.int64]
 
 NUM_RESAMPLES = 10_000
+BOUNDS_PERCENT = (2.5, 97.5)
 _WEIGHTS_AT_ONCE = 1_000_000
-_BOUNDS_PERCENT = (2.5, 97.5)
 _NORMAL_97_5 = 1.959963984540054
 
 
@@ -90,7 +90,7 @@ def ratio(
     value = float(top.sum() / bottom.sum())
     if n == 1:
         return Estimate(value, -math.inf, math.inf, 1)
-    low, high = np.percentile(_resampled(top, bottom, seed, num_resamples), _BOUNDS_PERCENT)
+    low, high = np.percentile(_resampled(top, bottom, seed, num_resamples), BOUNDS_PERCENT)
     return Estimate(value, float(low), float(high), n)
 
 
@@ -121,17 +121,27 @@ def smallest_difference(difference: Estimate, margin: float) -> float:
     return margin + (difference.high - difference.value)
 
 
+def resample_weights(
+    num_documents: int, seed: int, num_resamples: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """How often each document is drawn, one row per resample, in pieces that bound memory; where
+    the pieces end changes no draw.
+    """
+    rng = np.random.default_rng(seed)
+    rows = max(1, _WEIGHTS_AT_ONCE // num_documents)
+    shares = np.full(num_documents, 1 / num_documents)
+    for begin in range(0, num_resamples, rows):
+        yield rng.multinomial(num_documents, shares, size=min(rows, num_resamples - begin))
+
+
 def _resampled(top: FloatArray, bottom: FloatArray, seed: int, num_resamples: int) -> FloatArray:
     """float64[num_resamples]: the ratio under multinomial document weights.
 
     Sums along rows rather than by a matrix product, whose order of additions depends on the
     machine's library.
     """
-    rng = np.random.default_rng(seed)
-    n = len(top)
-    rows = max(1, _WEIGHTS_AT_ONCE // n)
-    pieces = []
-    for begin in range(0, num_resamples, rows):
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=min(rows, num_resamples - begin))
-        pieces.append((weights * top).sum(axis=1) / (weights * bottom).sum(axis=1))
+    pieces = [
+        (weights * top).sum(axis=1) / (weights * bottom).sum(axis=1)
+        for weights in resample_weights(len(top), seed, num_resamples)
+    ]
     return np.concatenate(pieces)

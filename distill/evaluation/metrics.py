@@ -12,6 +12,7 @@ from distill.evaluation.intervals import (
     mean_share,
     ratio,
 )
+from distill.evaluation.reliability import calibration_error
 from distill.evaluation.scoring import DocumentScore
 
 
@@ -63,6 +64,18 @@ def agreement_metric(
     num_positions = sum(item.num_top1 for item in counted)
     bounds = max(0.0, estimate.low), min(1.0, estimate.high)
     return Metric("top1_agreement", estimate.value, *bounds, num_positions)
+
+
+def calibration_metric(
+    scores: Sequence[DocumentScore], *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> Metric | None:
+    """ece over the documents that were scored with their reliability, n counting them; None if none
+    was (the unigram model).
+    """
+    documents = [score.reliability for score in scores if score.reliability is not None]
+    if not documents:
+        return None
+    return _metric("ece", calibration_error(documents, seed=seed, num_resamples=num_resamples))
 
 
 def share(metric: str, values: Values) -> Metric:

@@ -7,7 +7,8 @@ figure does not depend on the order of its terms.
 
 Batches are formed from the documents sorted by (length, doc_id) and padded on the right, where a
 causal model cannot see the padding. The order in which documents are given therefore changes
-nothing, not one bit; the other members of a batch may move a figure by float32 rounding.
+nothing, not one bit; the other members of a batch may move a figure by float32 rounding, and with
+it an event at the very edge of a bin.
 
 Legend: B documents, T positions, V ids, N scored positions.
 """
@@ -21,6 +22,7 @@ import torch
 from transformers import PreTrainedModel
 
 from distill.errors import DistillError
+from distill.evaluation.reliability import Reliability, reliability
 
 IntArray = npt.NDArray[np.int32]
 
@@ -47,7 +49,9 @@ class DocumentScore:
     """Nats of one document. `num_tokens` counts its symbols and the end symbol.
 
     `top1_ids[t]` is the likeliest event at symbol t (the last: at the end symbol), with every end
-    id read as the first of the end ids given; None unless asked for.
+    id read as the first of the end ids given; None unless asked for. `reliability` holds how sure
+    the model was of those events and how often they came; of equally likely ones the lowest id
+    counts. The unigram model has none.
     """
 
     doc_id: str
@@ -56,6 +60,7 @@ class DocumentScore:
     num_bytes: int
     num_tokens: int
     top1_ids: IntArray | None = None
+    reliability: Reliability | None = None
 
 
 def score_documents(
@@ -160,8 +165,11 @@ def _score_document(
     ).to(logits_NV.device)
     pieces = [slice(i, i + _LOG_SOFTMAX_ROWS) for i in range(0, len(labels_N), _LOG_SOFTMAX_ROWS)]
     events = [_events(logits_NV[piece], labels_N[piece], end_ids) for piece in pieces]
-    nll_N = -torch.cat([logprob for logprob, _ in events]).cpu().numpy()
-    top1_N = torch.cat([top1 for _, top1 in events]).cpu().numpy().astype(np.int32)
+    nll_N = -torch.cat([logprob for logprob, _, _ in events]).cpu().numpy()
+    top1_N = torch.cat([top1 for _, top1, _ in events]).cpu().numpy().astype(np.int32)
+    top1_logprob_N = torch.cat([logprob for _, _, logprob in events]).cpu().numpy()
+    # Several end ids' sum may exceed the normalizer by a rounding, so 0 bounds the logarithm.
+    confidence_N = np.exp(np.minimum(top1_logprob_N, 0.0))
     without_end = float(nll_N[:-1].sum())
     return DocumentScore(
         doc_id=document.doc_id,
@@ -170,14 +178,15 @@ def _score_document(
         num_bytes=document.num_bytes,
         num_tokens=len(nll_N),
         top1_ids=top1_N if want_top1 else None,
+        reliability=reliability(confidence_N, top1_N == labels_N.cpu().numpy()),
     )
 
 
 def _events(
     logits_NV: torch.Tensor, labels_N: torch.Tensor, end_ids: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """float64[N] log probability of each label and int64[N] likeliest event, all end ids read as
-    end_ids[0].
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """float64[N] log probability of each label, int64[N] likeliest event and float64[N] its log
+    probability, all end ids read as end_ids[0].
     """
     z_NV = logits_NV.to(torch.float64, copy=True)
     normalizer_N = z_NV.logsumexp(dim=1)
@@ -185,4 +194,6 @@ def _events(
     z_NV[:, list(end_ids)] = -torch.inf
     z_NV[:, end_ids[0]] = end_N
     label_N = z_NV.gather(1, labels_N[:, None])[:, 0]
-    return label_N - normalizer_N, z_NV.argmax(dim=1)
+    top1_N = z_NV.argmax(dim=1)
+    top1_logit_N = z_NV.gather(1, top1_N[:, None])[:, 0]
+    return label_N - normalizer_N, top1_N, top1_logit_N - normalizer_N
