@@ -20,7 +20,7 @@ ifneq ($(DATA),)
 export STILLHOUSE_DATA := $(DATA)
 endif
 
-.PHONY: help run test check lint types wheel bench constraints clean FORCE
+.PHONY: help run test test-browser check lint types wheel docs bench constraints clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -39,8 +39,15 @@ run: $(RUN_STAMP) ## set up, then run one night of RECIPE
 test: $(DEV_STAMP) ## set up, then run the default tests
 	$(BIN)/python -m pytest
 
-check: lint types wheel test ## all that CI runs: format, lint, types, wheel, every test but the soak
-	$(BIN)/python -m pytest -m "kill or teacher"
+test-browser: $(DEV_STAMP) ## open the night's report in headless Chromium (Debian: installs it)
+	@$(PIP) install -c constraints.txt -e '.[browser]'
+	@command -v chromium >/dev/null || { apt-get -qq update && \
+		apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } || \
+		echo "chromium could not be installed: the browser tests will say so"
+	$(BIN)/python -m pytest -m browser -rs
+
+check: lint types wheel test test-browser ## all that CI runs: every test but the soak
+	$(BIN)/python -m pytest -m "kill or server or teacher" -rs
 
 lint: $(DEV_STAMP) ## check the format and lint
 	$(BIN)/ruff format --check .
@@ -52,6 +59,9 @@ types: $(DEV_STAMP) ## check the types, strictly
 wheel: $(DEV_STAMP) ## build the wheel and try it in an environment of its own
 	@sh tests/try_wheel.sh $(BIN)/python
 
+docs: $(RUN_STAMP) ## write the generated pages of docs/reference anew
+	$(BIN)/python -m docs.generate
+
 bench: $(DEV_STAMP) ## run the benchmarks in tests/bench
 	@for file in tests/bench/$(BENCH).py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
@@ -62,7 +72,7 @@ clean: ## remove .venv, builds and tool caches; lakes and teachers stay
 # Not part of a set-up: needs uv on the PATH. torch's CUDA packages are left out, because the CPU
 # build does not have them and a version of theirs would be a promise that nobody has tested.
 constraints: ## write constraints.txt anew after a change of pyproject.toml
-	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra dev \
+	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra browser --extra dev \
 		--no-header --no-annotate --output-file constraints.txt pyproject.toml
 	sed -E '/^(cuda|nvidia|triton)/d; s/ *;.*//' constraints.txt > constraints.tmp
 	mv constraints.tmp constraints.txt

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from distill.targets import CaptureFacts
 from distill.tokens import word_start_mask
 from flows.corpus import CorpusStory, accepted_stories
+from flows.defaults import lake_folder
 from flows.measured import measured_stage
 from flows.night import Tonight, Unit, open_night, shard_key
 from flows.progress import track
@@ -29,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 @flow(name="capture_targets")
-def capture_targets(recipe: Recipe, night: str, data: Path) -> list[str]:
+def capture_targets(recipe: Recipe, night: str, data: Path | None = None) -> list[str]:
     """The capture runs of all units that the night may use, oldest first; shards that are in the
     lake are not captured again.
     """
-    with open_night(recipe, night, data, logger.info) as tonight:
+    with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         missing = [
             (run_id, number, stories)
             for unit in tonight.units

@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from datagen.measures import required_hits, unknown_words, words_of
 from datagen.plan import PromptSpec
 from flows.corpus import held_out_stories
+from flows.defaults import lake_folder
 from flows.errors import FlowsError
 from flows.measured import measured_stage
 from flows.night import Tonight, Unit, open_night, shard_key
@@ -48,13 +49,13 @@ from flows.train_student import (
     student_ids,
 )
 from warehouse.identity import digest
-from warehouse.schemas import EVALUATIONS, GENERATIONS
+from warehouse.schemas import EVALUATIONS, GENERATIONS, RELIABILITY
 
 if TYPE_CHECKING:
     from distill.evaluation.metrics import Metric
 
 # Raise when the figures that the same scores give change.
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 SELECTION, CONFIRMATION, SAMPLES = "selection", "confirmation", "samples"
 logger = logging.getLogger(__name__)
 
@@ -73,9 +74,9 @@ class Bench:
 
 
 @flow(name="evaluate_student")
-def evaluate_student(recipe: Recipe, night: str, data: Path) -> str:
+def evaluate_student(recipe: Recipe, night: str, data: Path | None = None) -> str:
     """The run id of the night's figures; what is in the lake is not measured again."""
-    with open_night(recipe, night, data, logger.info) as tonight:
+    with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         bench = set_up_bench(tonight)
         run_id = evaluation_run_id(tonight, bench)
         if tonight.lake.is_committed(EVALUATIONS.name, shard_key(run_id, 0)):
@@ -133,7 +134,7 @@ def evaluation_run_id(tonight: Tonight, bench: Bench) -> str:
 
 @task(name="measure", cache_policy=NO_CACHE)
 def measure(tonight: Tonight, bench: Bench, run_id: str) -> None:
-    """Commit the night's evaluations and generations."""
+    """Commit the night's evaluations, reliability and generations."""
     use_threads(tonight.recipe.teacher.threads)
     generations = [
         row for role in (CHALLENGER, CONTROL) for row in _told_stories(tonight, bench, role, run_id)
@@ -142,18 +143,22 @@ def measure(tonight: Tonight, bench: Bench, run_id: str) -> None:
     figures += _sample_figures(bench, generations)
     night = {"run_id": run_id, "line": tonight.claim.line, "night": tonight.claim.night}
     evaluations = [{**night, **figure} for figure in figures]
+    bins = [
+        {**night, **row} for subject in bench.subjects for row in _bins(tonight, bench, subject)
+    ]
     tonight.lake.commit_shard(
         run_id,
         0,
         {
             EVALUATIONS.name: pa.Table.from_pylist(evaluations, schema=EVALUATIONS.schema),
+            RELIABILITY.name: pa.Table.from_pylist(bins, schema=RELIABILITY.schema),
             GENERATIONS.name: pa.Table.from_pylist(generations, schema=GENERATIONS.schema),
         },
     )
 
 
 def _suite_figures(tonight: Tonight, bench: Bench, subject: Subject) -> list[dict[str, Any]]:
-    from distill.evaluation.metrics import bits_per_byte_metrics
+    from distill.evaluation.metrics import bits_per_byte_metrics, calibration_metric
 
     config = tonight.recipe.evaluate
     figures = []
@@ -165,10 +170,27 @@ def _suite_figures(tonight: Tonight, bench: Bench, subject: Subject) -> list[dic
             scores, seed=config.seed, num_resamples=config.num_resamples
         )
         agreement = _agreement(tonight, bench, subject, units) if subject.kind == STUDENT else None
-        metrics += [agreement] if agreement else []
+        calibration = calibration_metric(
+            scores, seed=config.seed, num_resamples=config.num_resamples
+        )
+        metrics += [metric for metric in (agreement, calibration) if metric]
         suite_digest = digest([score.doc_id for score in scores])
         figures += [_figure(subject, suite, suite_digest, metric) for metric in metrics]
     return figures
+
+
+def _bins(tonight: Tonight, bench: Bench, subject: Subject) -> list[dict[str, Any]]:
+    """The subject's reliability on each suite; none for the unigram model."""
+    from distill.evaluation.reliability import reliability_diagram
+
+    rows = []
+    for suite, units in bench.suites.items():
+        scores = suite_scores(tonight, subject.kind, subject.subject_id, units)
+        documents = [score.reliability for score in scores if score.reliability is not None]
+        who = {"role": subject.role, "suite": suite, "subject_id": subject.subject_id}
+        if documents:
+            rows += [{**who, **asdict(item)} for item in reliability_diagram(documents)]
+    return rows
 
 
 def _agreement(

@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from datagen.generate import Order, Shard, Story, split_into_shards, write_stories
+from flows.defaults import lake_folder
 from flows.measured import measured_stage
 from flows.night import Tonight, open_night, shard_key
 from flows.progress import Track, track
@@ -21,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 @flow(name="generate_corpus")
-def generate_corpus(recipe: Recipe, night: str, data: Path) -> str:
+def generate_corpus(recipe: Recipe, night: str, data: Path | None = None) -> str:
     """The run id of the night's stories; shards that are in the lake are not written again."""
-    with open_night(recipe, night, data, logger.info) as tonight:
+    with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         indices = tonight.indices
         shards = split_into_shards(indices, recipe.shards)
         missing = [

@@ -108,7 +108,7 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
     ):
         _check_line(lake, request, asked)
         claim = lake.manifest.claim_night(request)
-        yield Tonight(recipe, lake, claim, teacher, vocabulary, _units(lake, claim))
+        yield Tonight(recipe, lake, claim, teacher, vocabulary, units_until(lake, claim))
 
 
 def shard_key(run_id: str, shard: int) -> str:
@@ -116,9 +116,11 @@ def shard_key(run_id: str, shard: int) -> str:
     return f"{run_id}/{shard:05d}"
 
 
-def _units(lake: Lake, claim: Night) -> tuple[Unit, ...]:
-    """Each night of the line looked at the units that were finished when it began, so the passes
-    are found by walking the claims in their order.
+def units_until(lake: Lake, claim: Night) -> tuple[Unit, ...]:
+    """The units that a claimed night may use, oldest first, its own last.
+
+    Each night of the line looked at the units that were finished when it began, so the passes are
+    found by walking the claims in their order.
     """
     units: list[Unit] = []
     for night in sorted(lake.manifest.nights(claim.line), key=lambda other: other.ordinal):

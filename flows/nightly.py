@@ -2,28 +2,37 @@
 only what is missing.
 """
 
-import fcntl
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
+from flows.artifacts import show_night
 from flows.capture_targets import capture_targets
-from flows.errors import FlowsError
+from flows.defaults import lake_folder, night_label
+from flows.errors import FlowsError, TransientError
 from flows.evaluate_student import evaluate_student
 from flows.generate_corpus import generate_corpus
 from flows.night import Tonight, open_night
 from flows.promote_student import promote_student, read_decision, show_champion
 from flows.recipes import Recipe
-from flows.stages import STAGES
+from flows.report.page import write_report
+from flows.stages import STAGES, Stage
 from flows.students import student_folder
+from flows.teachers import find_teacher
 from flows.train_student import train_student
 
+# The next night's schedule must not find this one still at work.
+_LONGEST_NIGHT_S = 23 * 3600
+_MAX_STARTS = 5
+_RETRY_AFTER_S = [10.0, 60.0, 300.0]
 logger = logging.getLogger(__name__)
 
-_FLOWS: dict[str, Callable[[Recipe, str, Path], object]] = {
+_FLOWS: dict[Stage, Callable[[Recipe, str, Path], object]] = {
     "generate": generate_corpus,
     "capture": capture_targets,
     "train": train_student,
@@ -33,27 +42,47 @@ _FLOWS: dict[str, Callable[[Recipe, str, Path], object]] = {
 assert tuple(_FLOWS) == STAGES
 
 
-@flow(name="nightly", flow_run_name="{recipe.name}, night {night}")
-def nightly(recipe: Recipe, night: str, data: Path, stages: Sequence[str] = STAGES) -> None:
-    """Run the night's stages, then publish the lake for other programs.
+def _run_name() -> str:
+    parameters = flow_run.parameters
+    return f"{parameters['recipe'].name}, night {night_label(parameters.get('night'))}"
 
-    Raises FlowsError while another process runs a night of the line.
+
+@flow(name="nightly", flow_run_name=_run_name, timeout_seconds=_LONGEST_NIGHT_S)
+def nightly(
+    recipe: Recipe,
+    night: str | None = None,
+    data: Path | None = None,
+    stages: Sequence[Stage] = STAGES,
+) -> None:
+    """One night: stories, targets, two students, their figures, a decision.
+
+    A night that was begun goes on where it was; a finished one is left alone.
+
+    Args:
+        recipe: What the teacher and the students are asked for; its name is the line.
+        night: The night's label; left open, the minute for which the run is scheduled, in UTC.
+        data: Where the lake is; left open, the worker's STILLHOUSE_DATA, or ./stillhouse-data.
+        stages: Some of the stages only, for a night that is run piece by piece.
     """
-    with open_night(recipe, night, data, logger.info) as tonight, _alone(tonight):
+    _check_starts()
+    fetch_teacher(recipe.teacher.model)
+    with open_night(recipe, night_label(night), lake_folder(data), logger.info) as tonight:
         for stage in STAGES:
             if stage in stages:
-                logger.info("%s, night %s: %s", recipe.name, night, stage)
-                _FLOWS[stage](recipe, night, data)
+                logger.info("%s: %s", tonight.label, stage)
+                _FLOWS[stage](recipe, tonight.claim.night, tonight.lake.root)
         close_night(tonight)
+        show_night(tonight)
 
 
 def close_night(tonight: Tonight) -> None:
-    """Make what follows from the lake, if a kill left it undone: the champion's link, the
-    catalog.
+    """Make what follows from the lake, if a kill left it undone: the champion's link, the catalog,
+    the report.
     """
     show_champion(tonight)
     if not tonight.lake.is_published():
         tonight.lake.publish()
+    write_report(tonight.lake, tonight.claim.line, tonight.claim.night)
 
 
 def is_finished(tonight: Tonight) -> bool:
@@ -66,17 +95,27 @@ def is_finished(tonight: Tonight) -> bool:
     return student_folder(tonight.lake, decision["challenger_id"]).is_dir()
 
 
-@contextmanager
-def _alone(tonight: Tonight) -> Iterator[None]:
-    """Hold the line while the block runs; the system lets go of it when the process ends."""
-    path = tonight.lake.root / "work" / f"{tonight.claim.line}.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise FlowsError(
-                f"line {tonight.claim.line}: expected nobody else at work on it, found another "
-                "process that runs one of its nights; wait for it to end"
-            ) from exc
-        yield
+def _is_transient(task: Any, run: Any, state: Any) -> bool:
+    return isinstance(state.result(raise_on_failure=False), TransientError)
+
+
+@task(
+    name="fetch teacher",
+    task_run_name="fetch teacher {model}",
+    cache_policy=NO_CACHE,
+    retries=len(_RETRY_AFTER_S),
+    retry_delay_seconds=_RETRY_AFTER_S,
+    retry_condition_fn=_is_transient,
+)
+def fetch_teacher(model: str) -> None:
+    """Have the teacher here and checked; only a network that does not answer is asked again."""
+    find_teacher(model, logger.info)
+
+
+def _check_starts() -> None:
+    """A killed run is started again by itself; one that is killed every time needs a person."""
+    if (flow_run.run_count or 0) > _MAX_STARTS:
+        raise FlowsError(
+            f"this run was started {flow_run.run_count} times and never came to its end; see why "
+            f"its processes were killed (memory?), then run the night {night_label(None)} again"
+        )

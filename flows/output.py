@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.csv as pacsv
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -28,13 +28,23 @@ def write_rows(rows: pa.Table, form: Format) -> None:
 
 
 def _table(rows: pa.Table) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, caption=f"{rows.num_rows} rows", caption_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, caption=_counted(rows.num_rows), caption_justify="left")
     for field in rows.schema:
-        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        table.add_column(field.name, justify="right" if is_number else "left", overflow="fold")
+        justify: JustifyMethod = "right" if _is_number(field.type) else "left"
+        table.add_column(field.name, justify=justify, overflow="fold")
     for row in rows.to_pylist():
         table.add_row(*(_cell(value) for value in row.values()))
     return table
+
+
+def _counted(num_rows: int) -> str:
+    return f"{num_rows} row{'' if num_rows == 1 else 's'}"
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    """A sum of whole numbers comes from DuckDB as a decimal."""
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(is_it(kind) for is_it in tests)
 
 
 def _cell(value: Any) -> Text:

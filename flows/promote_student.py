@@ -21,6 +21,7 @@ from distill.promote import (
     champion_changed,
     decide,
 )
+from flows.defaults import lake_folder
 from flows.errors import FlowsError
 from flows.measured import measured_stage
 from flows.night import Tonight, Unit, open_night
@@ -36,9 +37,9 @@ logger = logging.getLogger(__name__)
 
 
 @flow(name="promote_student")
-def promote_student(recipe: Recipe, night: str, data: Path) -> bool:
+def promote_student(recipe: Recipe, night: str, data: Path | None = None) -> bool:
     """Whether the night's challenger is promoted; a decision that was made is not made again."""
-    with open_night(recipe, night, data, logger.info) as tonight:
+    with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         if read_decision(tonight) is None:
             with measured_stage(tonight, "promote"):
                 _decide_and_swap(tonight)

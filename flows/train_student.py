@@ -21,6 +21,7 @@ from distill.tokens import TokenSpace
 from distill.trimming import trim_tokenizer
 from flows.capture_targets import capture_facts, capture_run_id
 from flows.corpus import CorpusStory, training_stories
+from flows.defaults import lake_folder
 from flows.errors import FlowsError
 from flows.measured import measured_stage
 from flows.model_card import model_card
@@ -57,11 +58,11 @@ class TrainingSet:
 
 
 @flow(name="train_student")
-def train_student(recipe: Recipe, night: str, data: Path) -> dict[str, str]:
+def train_student(recipe: Recipe, night: str, data: Path | None = None) -> dict[str, str]:
     """The ids of the night's challenger and control; a student whose rows are in the lake is not
     trained again.
     """
-    with open_night(recipe, night, data, logger.info) as tonight:
+    with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         training_set = build_training_set(tonight)
         students = student_ids(tonight, training_set)
         for student in students.values():
@@ -81,13 +82,14 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
     """Train a student, put its model folder in place, commit its rows; the tokens trained on."""
     from distill.students.save import save_student
     from distill.train import train
-    from flows.numerics import use_threads
+    from flows.numerics import use_device, use_threads
 
     use_threads(tonight.recipe.teacher.threads)
     config, space = tonight.recipe.train, training_set.space
     model = build_student(
         config.preset, space.vocab_size, space.start_id, space.end_id, config.seed
     )
+    use_device(model, tonight.recipe.teacher)
     work = _work_folder(tonight, student)
     with track(f"{role}", config.num_tokens, "tokens") as bar:
         seen: int | None = None

@@ -62,6 +62,9 @@ def test_the_command_is_the_cli() -> None:
         ("datagen", "vocabularies/age3.tsv"),
         ("flows", "recipes/quickstart.toml"),
         ("flows", "recipes/smoke.toml"),
+        ("flows", "prefect.yaml"),
+        ("flows", "report/style.css"),
+        ("flows", "report/templates/night.html.j2"),
         ("warehouse", "sql/lineage.sql"),
     ],
 )

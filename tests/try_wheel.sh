@@ -24,7 +24,7 @@ from importlib.resources import files
 DATA = {
     "datagen": ["py.typed", "vocabularies/age3.tsv"],
     "distill": ["py.typed"],
-    "flows": ["py.typed", "recipes/quickstart.toml", "recipes/smoke.toml"],
+    "flows": ["py.typed", "prefect.yaml", "recipes/quickstart.toml", "recipes/smoke.toml", "report/templates/night.html.j2"],
     "warehouse": ["py.typed", "sql/lineage.sql"],
 }
 for name, paths in DATA.items():

@@ -126,7 +126,7 @@ def several(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -
         input=json.dumps(commands),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=PATIENCE_S * len(commands),
         check=False,
     )
     assert done.returncode == 0, done.stderr
