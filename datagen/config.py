@@ -3,7 +3,9 @@
 No field has a default: each changes the stories, so the recipe names it.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Section(BaseModel):
@@ -15,6 +17,7 @@ class PromptConfig(_Section):
 
     vocabulary: str = Field(
         min_length=1,
+        max_length=4096,
         description="name of a shipped vocabulary, or path of a .tsv file; "
         "the plan and every prompt id follow from its words",
     )
@@ -27,10 +30,13 @@ class SamplingConfig(_Section):
     """How the teacher writes."""
 
     temperature: float = Field(
-        gt=0, le=5, description="below 1: safer and more alike; above: more varied, more rejected"
+        ge=0.01,  # far below, logits / temperature overflow; top_k = 1 is what 0 would mean
+        le=5,
+        description="below 1: safer and more alike; above: more varied, more rejected",
     )
     top_k: int = Field(
         ge=1,
+        le=1_000_000,
         description="likeliest ids that a draw may fall on; smaller cuts the rare words, "
         "1 always takes the likeliest",
     )
@@ -76,18 +82,27 @@ class VerdictConfig(_Section):
         "above it the story is rejected, 1 rejects none",
     )
 
+    @model_validator(mode="after")
+    def _some_length_is_accepted(self) -> Self:
+        if self.min_words > self.max_words:
+            raise ValueError(
+                f"min_words: expected at most max_words ({self.max_words}), found "
+                f"{self.min_words}; no story could be accepted"
+            )
+        return self
+
 
 class ShardConfig(_Section):
     """How the plan is cut into shards: a killed night loses at most the shard in work."""
 
     first_shard: int = Field(
         ge=1,
-        le=1_000_000,
+        le=100_000,
         description="prompts in the first shard; smaller shows the first story sooner",
     )
     shard_size: int = Field(
         ge=1,
-        le=1_000_000,
+        le=100_000,
         description="prompts in every later shard; smaller loses less work if a run dies, "
         "larger decodes wider batches",
     )

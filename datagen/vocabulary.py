@@ -103,10 +103,11 @@ def shipped_vocabularies() -> tuple[str, ...]:
 def load_vocabulary(name_or_path: str) -> Vocabulary:
     """The shipped vocabulary of that name, or the one in that .tsv file.
 
-    VocabularyError names file and line, what was expected there and what was found.
+    VocabularyError names file and line, what was expected there and what was found; it is also
+    raised for a vocabulary that no prompt can be drawn from.
     """
     if name_or_path.endswith(".tsv"):
-        return _load_file(Path(name_or_path))
+        return _with_prompts(_load_file(Path(name_or_path)))
     known = shipped_vocabularies()
     if name_or_path not in known:
         raise VocabularyError(
@@ -120,12 +121,25 @@ def load_vocabulary(name_or_path: str) -> Vocabulary:
 def _load_file(path: Path) -> Vocabulary:
     try:
         data = path.read_bytes()
-    except OSError as exc:
+    except (OSError, ValueError) as exc:  # ValueError: a path that no system can have
+        why = exc.strerror if isinstance(exc, OSError) else exc
         raise VocabularyError(
-            f"{path}: expected a readable vocabulary file, found none ({exc.strerror}); "
+            f"{path}: expected a readable vocabulary file, found none ({why}); "
             f"give another path or a shipped name ({', '.join(shipped_vocabularies())})"
         ) from exc
     return parse_vocabulary(path.stem, str(path), data)
+
+
+def _with_prompts(vocabulary: Vocabulary) -> Vocabulary:
+    """Found before a night is claimed for it: each prompt asks for one word of each of these."""
+    asked = (PartOfSpeech.VERB, PartOfSpeech.NOUN, PartOfSpeech.ADJECTIVE)
+    missing = [part for part in asked if not vocabulary.lemmas(part)]
+    if missing:
+        raise VocabularyError(
+            f"vocabulary {vocabulary.name}: expected at least one {', one '.join(asked)}, as each "
+            f"prompt asks for one of each; found no {' and no '.join(missing)}; add to its file"
+        )
+    return vocabulary
 
 
 def parse_vocabulary(name: str, where: str, data: bytes) -> Vocabulary:
@@ -142,7 +156,10 @@ def parse_vocabulary(name: str, where: str, data: bytes) -> Vocabulary:
             )
         words[key], lines[key] = word, number
     if not words:
-        raise VocabularyError(f"{where}: expected at least one word below the header, found none")
+        raise VocabularyError(
+            f"{where}: expected at least one word below the header, found none; write one on each "
+            f"line: {', '.join(COLUMNS)}"
+        )
     ordered = tuple(words[key] for key in sorted(words))
     content = [[w.lemma, str(w.part_of_speech), sorted(w.forms)] for w in ordered]
     return Vocabulary(name, ordered, digest("vocabulary", content))

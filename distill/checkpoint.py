@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from distill.batches import Cursor
@@ -72,13 +73,16 @@ def save_checkpoint(folder: Path, progress: Progress, identity: Mapping[str, Jso
     place = folder / f"{_PREFIX}{progress.step:08d}"
     unfinished = folder / f"{_UNFINISHED}{place.name}"
     unfinished.mkdir()
-    save_file(dict(progress.tensors), unfinished / _TENSORS)
-    (unfinished / _STATE).write_bytes(_state_bytes(progress, identity, unfinished))
-    for path in (unfinished / _TENSORS, unfinished / _STATE, unfinished):
-        sync(path)
-    if place.exists():
-        shutil.rmtree(place)
-    unfinished.rename(place)
+    try:
+        write_tensors(unfinished / _TENSORS, progress.tensors)
+        (unfinished / _STATE).write_bytes(_state_bytes(progress, identity, unfinished))
+        for path in (unfinished / _TENSORS, unfinished / _STATE, unfinished):
+            sync(path)
+        if place.exists():
+            shutil.rmtree(place)
+        unfinished.rename(place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     sync(folder)
     for old in _places(folder)[_NUM_KEPT:]:
         shutil.rmtree(old)
@@ -105,6 +109,19 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Json]) -> Progress | No
             load_file(place / _TENSORS),
         )
     return None
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file; DistillError if the disk does not take it."""
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as exc:
+        raise DistillError(
+            f"cannot write {path}: {exc}; free space and run the same command again: it goes on "
+            "where it was"
+        ) from exc
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -8,11 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from distill.students.presets import preset_named
 
+# Far below, logits / temperature overflow.
+_SMALLEST_TEMPERATURE = 0.01
 
-class TokenSpaceConfig(BaseModel):
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TokenSpaceConfig(_Section):
     """What a student's ids mean."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocab_size: int = Field(
         ge=300,
@@ -21,10 +26,8 @@ class TokenSpaceConfig(BaseModel):
     )
 
 
-class CaptureConfig(BaseModel):
+class CaptureConfig(_Section):
     """What is asked of the teacher about finished text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_draws: int = Field(
         ge=1,
@@ -39,14 +42,13 @@ class CaptureConfig(BaseModel):
     )
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(_Section):
     """How a student is trained; what an experiment compares has no default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str = Field(description="the student's shape, one of distill.students.presets.PRESETS")
     num_tokens: int = Field(
         ge=1,
+        le=100_000_000_000,
         description="target tokens seen in all, repeats counted; the last step may pass it",
     )
     alpha: float = Field(
@@ -58,11 +60,13 @@ class TrainConfig(BaseModel):
     tokens_per_step: int = Field(
         default=2048,
         ge=1,
+        le=10_000_000,
         description="target tokens of one optimizer step; fewer make more, noisier steps",
     )
     max_batch_tokens: int = Field(
         default=1024,
         ge=1,
+        le=10_000_000,
         description="padded tokens in a forward pass; each takes 4 bytes * V; moves last bits only",
     )
     learning_rate: float = Field(
@@ -81,11 +85,15 @@ class TrainConfig(BaseModel):
         default=0.1, ge=0, le=1, description="of matrices, times the rate, at each step"
     )
     grad_clip: float = Field(
-        default=1.0, gt=0, description="L2 norm to which a larger gradient is scaled down"
+        default=1.0,
+        gt=0,
+        le=1_000_000,
+        description="L2 norm to which a larger gradient is scaled down",
     )
     checkpoint_every_steps: int = Field(
         default=50,
         ge=1,
+        le=1_000_000,
         description="fewer lose less work in a kill and write more; not in the run's identity",
     )
     words_line_share: float = Field(
@@ -110,10 +118,8 @@ class TrainConfig(BaseModel):
         return self
 
 
-class EvaluateConfig(BaseModel):
+class EvaluateConfig(_Section):
     """How a student is measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(
         ge=0, lt=2**63, description="of the intervals' resamples and the sample stories"
@@ -137,17 +143,25 @@ class EvaluateConfig(BaseModel):
         ge=0, le=10, description="of the sample stories; 0 always takes the likeliest symbol"
     )
     top_k: int | None = Field(
-        default=None, ge=1, description="symbols that a draw may fall on; absent: all of them"
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="symbols that a draw may fall on; absent: all of them",
     )
     max_new_tokens: int = Field(
         ge=1, le=100_000, description="symbols after which a sample story is cut off"
     )
 
+    @field_validator("temperature")
+    @classmethod
+    def _division_stays_finite(cls, temperature: float) -> float:
+        if 0 < temperature < _SMALLEST_TEMPERATURE:
+            raise ValueError(f"expected 0, or {_SMALLEST_TEMPERATURE} to 10")
+        return temperature
 
-class PromoteConfig(BaseModel):
+
+class PromoteConfig(_Section):
     """When a challenger takes the champion's place."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     margin_share: float = Field(
         default=0.005,
@@ -159,6 +173,7 @@ class PromoteConfig(BaseModel):
     min_documents: int = Field(
         default=30,
         ge=2,
+        le=100_000_000,
         description="selection documents below which nothing is promoted over a champion",
     )
     max_left_out_share: float = Field(

@@ -139,7 +139,7 @@ def load(folder: Path) -> TokenSpace:
             from_teacher=np.array(facts["from_teacher"], np.int32),
             teacher_tokenizer_sha256=str(facts["teacher_tokenizer_sha256"]),
         )
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as exc:
+    except (OSError, KeyError, TypeError, ValueError) as exc:  # DistillError is a ValueError
         raise DistillError(
             f"expected {SPACE_FILE} and {TOKENIZER_FILE} in {folder}, "
             f"found {type(exc).__name__}: {exc}; train or pull the student again"

@@ -1,9 +1,10 @@
-"""What a run is told of its night and its lake, and what it takes where that is left open."""
+"""What a run takes where it was told nothing, its lake and its night; and which logs are ours."""
 
 import os
 from pathlib import Path
 
 DEFAULT_DATA = Path("stillhouse-data")
+OUR_LOGGERS = ("flows", "datagen", "distill", "warehouse")
 
 
 def lake_folder(data: Path | None) -> Path:

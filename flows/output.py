@@ -13,18 +13,30 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from flows.errors import FlowsError
+
 Format = Literal["table", "csv", "json"]
 
 
 def write_rows(rows: pa.Table, form: Format) -> None:
     """Write all rows; a list is JSON inside CSV."""
     if form == "csv":
-        pacsv.write_csv(_flat(rows), sys.stdout.buffer)
+        _write_csv(rows)
     elif form == "json":
         for row in rows.to_pylist():
             print(json.dumps(row, ensure_ascii=False, default=str))
     else:
         Console().print(_table(rows))
+
+
+def _write_csv(rows: pa.Table) -> None:
+    try:
+        pacsv.write_csv(_flat(rows), sys.stdout.buffer)
+    except pa.ArrowNotImplementedError as exc:
+        raise FlowsError(
+            f"--csv: expected columns that CSV can hold, found: {exc}; cast them to varchar, or "
+            "use --json"
+        ) from exc
 
 
 def _table(rows: pa.Table) -> Table:

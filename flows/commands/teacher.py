@@ -27,11 +27,10 @@ def pull_command(
 @guarded
 def list_command() -> None:
     """The teachers that come by name; any local folder or hub id works as well."""
-    from flows.teacher_packages import PACKAGED_TEACHERS
-    from flows.teachers import cache_folder, is_pulled
+    from flows.teachers import named_teachers
 
-    for teacher in PACKAGED_TEACHERS.values():
-        state = "pulled" if is_pulled(teacher, cache_folder()) else "not pulled"
+    for teacher in named_teachers():
+        state = "pulled" if teacher.is_pulled else "not pulled"
         typer.echo(f"{teacher.name}  {teacher.licence}, {teacher.description} ({state})")
 
 

@@ -135,10 +135,12 @@ def test_digest_ignores_comments_order_and_name_but_not_forms() -> None:
 
 def test_a_word_may_stand_once_as_verb_and_once_as_noun(tmp_path: Path) -> None:
     path = tmp_path / "mine.tsv"
-    path.write_text(HEADER + "play\tnoun\tplay,plays\nplay\tverb\tplay,played\n")
+    path.write_text(
+        HEADER + "play\tnoun\tplay,plays\nplay\tverb\tplay,played\nred\tadjective\tred\n"
+    )
     mine = load_vocabulary(str(path))
     assert mine.name == "mine"
-    assert mine.forms == {"play", "plays", "played"}
+    assert mine.forms == {"play", "plays", "played", "red"}
     assert mine.forms_of("play", PartOfSpeech.VERB) == {"play", "played"}
 
 
@@ -177,6 +179,19 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_column() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(VocabularyError, match=r"nothing\.tsv: expected a readable vocabulary"):
         load_vocabulary(str(tmp_path / "nothing.tsv"))
+
+
+@pytest.mark.parametrize("path", ["a\0b.tsv", f"{'x' * 400}.tsv", "."])
+def test_a_path_that_cannot_be_is_no_vocabulary(path: str) -> None:
+    with pytest.raises(VocabularyError, match="expected"):
+        load_vocabulary(path)
+
+
+def test_a_vocabulary_without_a_part_that_prompts_ask_for_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tsv"
+    path.write_text(HEADER + "cat\tnoun\tcat,cats\n")
+    with pytest.raises(VocabularyError, match=r"mine: expected .* found no verb and no adjective"):
+        load_vocabulary(str(path))
 
 
 def _parse(body: str) -> Vocabulary:

