@@ -26,9 +26,13 @@ import sys
 from prefect.server.api.server import SubprocessASGIServer
 server = SubprocessASGIServer()
 server.start()
-print(server.api_url, flush=True)
-sys.stdin.read()
-server.stop()
+try:
+    print(server.api_url, flush=True)
+    sys.stdin.read()
+except BrokenPipeError:  # whoever asked for it has gone
+    sys.stdout = None
+finally:
+    server.stop()
 """
 
 
@@ -47,22 +51,29 @@ def some_server() -> Iterator[str]:
     """The URL of the server that flows in the block talk to: the configured one (PREFECT_API_URL,
     or the profile's), else a temporary one.
 
-    Raises FlowsError if a temporary one does not start.
+    Raises FlowsError if the configured one does not answer, or a temporary one does not start.
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    from flows.house.configured import answers, named_by, unreachable
+
     configured = PREFECT_API_URL.value()
     if configured:
+        if not answers(configured):
+            raise unreachable(configured, named_by())
         yield configured
         return
-    with subprocess.Popen(
+    keeper = subprocess.Popen(
         [sys.executable, "-c", _KEEPER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as keeper:
-        assert keeper.stdout is not None
+    )
+    assert keeper.stdin is not None
+    assert keeper.stdout is not None
+    url = ""
+    try:
         url = keeper.stdout.readline().strip()
         if not url:
             raise FlowsError(
@@ -71,3 +82,8 @@ def some_server() -> Iterator[str]:
             )
         with temporary_settings({PREFECT_API_URL: url}):
             yield url
+    finally:
+        keeper.stdin.close()
+        keeper.stdout.close()
+        if url:  # else it ends by itself, once its server is there: Ctrl-C waits for nobody
+            keeper.wait()
