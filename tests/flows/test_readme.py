@@ -1,28 +1,28 @@
 """The README's commands do what it says, with the quickstart swapped for the smoke recipe."""
 
-import re
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from flows.cli import app
-from tests.flows.command import ROOT, stillhouse
+from tests.flows.command import several
+from tests.flows.readme import README, SERVER_SECTION, commands_of, sections
 from tests.flows.smoke import night_arguments
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Those that need a server are run by the tests that are marked so.
 COMMANDS = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
+    command
+    for section in sections()
+    if section != SERVER_SECTION
+    for command in commands_of(section)
 ]
 
 
-def _swapped(command: str, data: Path, teacher: Path) -> list[str]:
+def _swapped(command: Sequence[str], data: Path, teacher: Path) -> list[str]:
     """The command's arguments, on the smoke recipe's line and this test's lake."""
-    program, *arguments = shlex.split(command)
+    program, *arguments = command
     assert program == "stillhouse"
     if arguments[0] == "run":
         assert arguments[1] == "quickstart"
@@ -36,10 +36,20 @@ def test_readme_commands_run_in_their_order(
     tiny_teacher_folder: Path, served: Mapping[str, str], tmp_path: Path
 ) -> None:
     assert len(COMMANDS) >= 8
-    for command in COMMANDS:
-        outcome = stillhouse(_swapped(command, tmp_path / "lake", tiny_teacher_folder), served)
+    lake = tmp_path / "lake"
+    arguments = [_swapped(command, lake, tiny_teacher_folder) for command in COMMANDS]
+    for command, outcome in zip(COMMANDS, several(arguments, served), strict=True):
         assert outcome.code == 0, (command, outcome.errors)
         assert "".join(outcome.out).strip(), command
+
+
+def test_the_server_section_begins_with_up_and_ends_with_down() -> None:
+    commands = commands_of(SERVER_SECTION)
+    assert commands[0] == ["stillhouse", "up"]
+    assert ["prefect", "deployment", "run", "nightly/quickstart", "--watch"] in commands
+    assert any("--cron" in command for command in commands)
+    assert commands[-1] == ["stillhouse", "down"]
+    assert {command[0] for command in commands} == {"stillhouse", "prefect"}
 
 
 def test_every_command_stands_in_the_readme() -> None:
@@ -55,3 +65,7 @@ def test_every_command_stands_in_the_readme() -> None:
         for verb in sorted(verbs)
         if f"`stillhouse {verb}" not in README and f"`{verb}" not in README
     ] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200

@@ -1,0 +1,161 @@
+"""docs/reference/recipe.md: every key of a recipe, from the pydantic models and the shipped
+recipes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from distill.students.presets import PRESETS
+from docs.writers.markdown import code, table
+from flows.recipes import Recipe, load_recipe, recipe_names
+
+_BEGINNING = """\
+# Recipe
+
+A recipe is the whole configuration of a line: a TOML file with the sections below. The shipped ones
+are known by name, others by path (`stillhouse run mine.toml`), and single values are set on the
+command line: `--set train.alpha=0.5`. Unknown keys, and values outside the bounds, are refused
+with the key's name. Where the column *default* says *required*, a recipe must name the key: such a
+value changes what is measured, so nobody should get it without knowing.
+
+To begin a line of your own, copy the recipe that is nearest and give it another `name`.
+
+"""
+# By the names of the models' validators: a new one without its sentence stops `make docs`.
+_RULES = {
+    "_numbers_are_written_as_numbers": 'A number is written as one: `alpha = 0.5`, not `"0.5"`.',
+    "_stories_fit_the_student": "`sampling.max_new_tokens` is at most three quarters of the "
+    "positions of `train.preset`, because beside a story a student reads the line with its words; "
+    "`sampling.soft_limit_tokens` is at most `sampling.max_new_tokens`.",
+    "_shards_can_be_numbered": "`shards.shard_size` is so large that a night has at most 100,000 "
+    "shards.",
+    "_some_length_is_accepted": "`verdicts.min_words` is at most `verdicts.max_words`.",
+    "_shares_fit": "`train.warmup_share + train.decay_share` is at most 1.",
+}
+_RULES_OF_NIGHTS = """\
+- All nights of a line share `night.held_out_share`, or a student would be tested on what another
+  night trained on; another value needs another `name`.
+- A night that was begun goes on only with the same recipe: the first run claims it, and a different
+  one is refused with the keys that differ. `description`, `train.checkpoint_every_steps` and the
+  text of `teacher.model` and `prompts.vocabulary` (not their files) may change.
+
+"""
+_NO_BOUND = 2**63
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+}
+
+Schema = Mapping[str, Any]
+
+
+def recipe_page() -> str:
+    """The page's text."""
+    shipped = sorted(map(load_recipe, recipe_names()), key=lambda recipe: recipe.night.num_prompts)
+    about = "".join(f"- **{recipe.name}**: {recipe.description}\n" for recipe in shipped)
+    return _BEGINNING + "\n".join([about, *_sections(shipped), _rules() + _presets()])
+
+
+def _sections(shipped: Sequence[Recipe]) -> Iterator[str]:
+    schema = Recipe.model_json_schema()
+    keys, sections = {}, {}
+    for name, field in schema["properties"].items():
+        reference = field.get("$ref") or field.get("allOf", [{}])[0].get("$ref")
+        if reference:
+            sections[name] = schema["$defs"][reference.rpartition("/")[2]]
+        else:
+            keys[name] = field
+    top = {"properties": keys, "required": schema["required"]}
+    yield f"## Above the sections\n\n{_keys(top, {})}"
+    for name, section in sections.items():
+        values = {recipe.name: recipe.model_dump(mode="json")[name] for recipe in shipped}
+        about = " ".join(section.get("description", "").split())
+        yield f"## [{name}]\n\n{about}\n\n{_keys(section, values)}"
+
+
+def _keys(section: Schema, shipped: Mapping[str, Mapping[str, Any]]) -> str:
+    head = ["key", "value", "default", *shipped, "meaning"]
+    return table(
+        head,
+        (
+            [
+                code(name),
+                _kind(field),
+                "*required*" if name in section.get("required", ()) else _shown(field["default"]),
+                *(_shown(values[name]) for values in shipped.values()),
+                field.get("description", ""),
+            ]
+            for name, field in section["properties"].items()
+        ),
+    )
+
+
+def _shown(value: object) -> str:
+    """The value as a recipe writes it."""
+    if value is None:
+        return "absent"
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return code(f"{value:_}" if is_whole else json.dumps(value, ensure_ascii=False))
+
+
+def _kind(field: Schema) -> str:
+    """The type and the bounds of a key in words."""
+    choices = [choice for choice in field.get("anyOf", [field]) if choice.get("type") != "null"]
+    return " or ".join(_kind_of(choice) for choice in choices)
+
+
+def _kind_of(field: Schema) -> str:
+    if "enum" in field:
+        return "one of " + ", ".join(map(_shown, field["enum"]))
+    words = [_TYPES.get(field.get("type", ""), str(field.get("type", "any")))]
+    low, above = field.get("minimum"), field.get("exclusiveMinimum")
+    high, below = field.get("maximum"), field.get("exclusiveMaximum")
+    words += [f"from {_number(low)}"] if low is not None else []
+    words += [f"above {_number(above)}"] if above is not None else []
+    words += [f"to {_number(high)}"] if high is not None else []
+    words += [f"below {_number(below)}"] if below is not None else []
+    words += [f"like {code(field['pattern'])}"] if "pattern" in field else []
+    return " ".join(words)
+
+
+def _number(value: float) -> str:
+    return "2^63" if value == _NO_BOUND else f"{value:,}".removesuffix(".0")
+
+
+def _rules() -> str:
+    models: list[type[BaseModel]] = [Recipe]
+    for field in Recipe.model_fields.values():
+        section: object = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            models.append(section)
+    names = [name for each in models for name in each.__pydantic_decorators__.model_validators]
+    told = "".join(f"- {_RULES[name]}\n" for name in names)
+    return f"## Rules between keys\n\n{told}{_RULES_OF_NIGHTS}"
+
+
+def _presets() -> str:
+    about = (
+        "## Students\n\nWhat `train.preset` may be. The embedding, tied to the output layer, grows "
+        "with `token_space.vocab_size`; the name says the parameters at the size in the last "
+        "column.\n\n"
+    )
+    rows = (
+        [
+            code(preset.name),
+            f"{preset.num_parameters(preset.reference_vocab_size):,}",
+            str(preset.num_layers),
+            str(preset.hidden_size),
+            str(preset.num_heads),
+            f"{preset.intermediate_size:,}",
+            f"{preset.max_position_embeddings:,}",
+            f"{preset.reference_vocab_size:,}",
+        ]
+        for preset in PRESETS.values()
+    )
+    head = ["preset", "parameters", "layers", "width", "heads", "feed-forward", "positions", "ids"]
+    return about + table(head, rows)
