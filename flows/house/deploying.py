@@ -13,12 +13,18 @@ from flows.house.state import House
 from flows.house.versions import versions_hint
 
 _PATIENCE_S = 600.0
+# Another project's file would deploy another project.
+_NIGHTLY = "flows.nightly:nightly"
 
 
 def prefect_file() -> Path:
-    """The current folder's prefect.yaml, if there is one, else the packaged one."""
+    """The current folder's prefect.yaml, if there is one and it deploys nights, else the packaged
+    one.
+    """
     own = Path("prefect.yaml").absolute()
-    return own if own.is_file() else Path(str(resources.files("flows") / "prefect.yaml"))
+    if own.is_file() and _NIGHTLY in own.read_text(encoding="utf-8"):
+        return own
+    return Path(str(resources.files("flows") / "prefect.yaml"))
 
 
 def deploy(house: House, url: str) -> None:

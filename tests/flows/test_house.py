@@ -15,6 +15,7 @@ from tests.flows.house_machine import (
     recipe_json,
     small_recipe,
 )
+from tests.flows.readme import SERVER_SECTION, commands_of
 from warehouse.lake import Lake
 
 pytestmark = pytest.mark.server
@@ -57,12 +58,16 @@ def test_the_users_shell_finds_the_server(machine: Machine) -> None:
     assert any("nightly/quickstart" in line for line in listed.out)
 
 
-def test_a_night_is_run_by_the_command_of_the_readme(machine: Machine, recipe: Recipe) -> None:
-    done = machine.prefect(
-        "deployment", "run", "nightly/quickstart",
-        "--param", f"recipe={recipe_json(recipe)}", "--param", 'night="1"', "--watch",
-    )  # fmt: skip
-    assert done.code == 0, (done.out, done.errors)
+def test_the_readmes_commands_run_in_their_order(machine: Machine, recipe: Recipe) -> None:
+    *commands, last = commands_of(SERVER_SECTION)
+    assert last == ["stillhouse", "down"]  # the last test below types it
+    assert len(commands) >= 5
+    smoke = ["--param", f"recipe={recipe_json(recipe)}", "--param", 'night="1"']
+    more = {("deployment", "run"): smoke, ("report", "--open"): ["--data", str(machine.data)]}
+    for program, *arguments in commands:
+        run = {"stillhouse": machine.stillhouse, "prefect": machine.prefect}[program]
+        done = run(*arguments, *more.get(tuple(arguments[:2]), []), BROWSER="true")
+        assert done.code == 0, (arguments, done.out, done.errors)
     with Lake.open(machine.data) as lake:
         assert list(lake.read("promotions").column("night").to_pylist()) == ["1"]
         assert lake.verify() == []
