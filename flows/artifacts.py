@@ -12,7 +12,7 @@ from flows.promote_student import read_decision
 from flows.report.page import report_path
 from flows.summary import night_summary
 
-_WIDTH = 100
+_WIDTH = 78  # what Prefect's page shows without scrolling
 _FIGURES = """
     SELECT role, suite, metric, round(value, 4) AS value, round(low, 4) AS low,
         round(high, 4) AS high, n

@@ -29,7 +29,7 @@ STAGE_VERSION = 1
 logger = logging.getLogger(__name__)
 
 
-@flow(name="capture_targets")
+@flow(name="capture_targets", flow_run_name="targets of {recipe.name}, night {night}")
 def capture_targets(recipe: Recipe, night: str, data: Path | None = None) -> list[str]:
     """The capture runs of all units that the night may use, oldest first; shards that are in the
     lake are not captured again.

@@ -73,7 +73,7 @@ class Bench:
         return next((subject for subject in self.subjects if subject.role == role), None)
 
 
-@flow(name="evaluate_student")
+@flow(name="evaluate_student", flow_run_name="figures of {recipe.name}, night {night}")
 def evaluate_student(recipe: Recipe, night: str, data: Path | None = None) -> str:
     """The run id of the night's figures; what is in the lake is not measured again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:

@@ -21,7 +21,7 @@ from warehouse.schemas import STORIES, VERDICTS
 logger = logging.getLogger(__name__)
 
 
-@flow(name="generate_corpus")
+@flow(name="generate_corpus", flow_run_name="stories of {recipe.name}, night {night}")
 def generate_corpus(recipe: Recipe, night: str, data: Path | None = None) -> str:
     """The run id of the night's stories; shards that are in the lake are not written again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:

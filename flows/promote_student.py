@@ -36,7 +36,7 @@ STAGE_VERSION = 1
 logger = logging.getLogger(__name__)
 
 
-@flow(name="promote_student")
+@flow(name="promote_student", flow_run_name="decision of {recipe.name}, night {night}")
 def promote_student(recipe: Recipe, night: str, data: Path | None = None) -> bool:
     """Whether the night's challenger is promoted; a decision that was made is not made again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -136,7 +137,8 @@ def _suite_table(rows: list[dict[str, Any]], suite: str, meaning: str) -> Table 
     if not figures:
         return None
     n = next(row["n"] for (_, metric), row in figures.items() if metric == "bits_per_byte")
-    table = Table(title=f"{suite.capitalize()}: {n} documents ({meaning})", title_justify="left")
+    title = f"{suite.capitalize()}: {n} documents ({meaning})"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("who", "bits/byte", "95 % interval", "without end", "top-1 match"):
         table.add_column(name, justify="left" if name == "who" else "right", no_wrap=True)
     for role in _ROLES:

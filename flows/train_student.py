@@ -57,7 +57,7 @@ class TrainingSet:
         return digest(sorted([d.doc_id, self.targets_run_ids[d.doc_id]] for d in self.documents))
 
 
-@flow(name="train_student")
+@flow(name="train_student", flow_run_name="students of {recipe.name}, night {night}")
 def train_student(recipe: Recipe, night: str, data: Path | None = None) -> dict[str, str]:
     """The ids of the night's challenger and control; a student whose rows are in the lake is not
     trained again.

@@ -1,7 +1,7 @@
 """What the server knows of the house's pool: its runs, its deployments, its worker."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -74,12 +74,19 @@ def deployments(client: "SyncPrefectClient") -> dict[str, "DeploymentResponse"]:
     return {f"{flows.get(each.flow_id)}/{each.name}": each for each in found}
 
 
-def scheduled_deployments(client: "SyncPrefectClient") -> dict[str, UUID]:
-    """Those with an active schedule, and their ids."""
+def scheduled_deployments(
+    client: "SyncPrefectClient", settled_for: timedelta = timedelta(0)
+) -> dict[str, UUID]:
+    """Those with an active schedule, and their ids; none whose schedules changed more recently
+    than that.
+    """
+    latest = datetime.now(UTC) - settled_for
     return {
         name: deployment.id
         for name, deployment in deployments(client).items()
-        if not deployment.paused and any(schedule.active for schedule in deployment.schedules)
+        if not deployment.paused
+        and any(schedule.active for schedule in deployment.schedules)
+        and all((schedule.updated or latest) <= latest for schedule in deployment.schedules)
     }
 
 

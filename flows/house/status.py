@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _NUM_COMING = 3
 # The worker says every 30 seconds that it is there.
 _SILENT = timedelta(seconds=120)
+# The scheduler takes some seconds to see a new schedule, longer on a busy machine.
+_SETTLED = timedelta(seconds=120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def _next_lines(client: "SyncPrefectClient") -> Iterator[Line]:
             in_s = when.timestamp() - _now().timestamp()
             text = f"{when:%Y-%m-%d %H:%M} UTC (in {_span(timedelta(seconds=in_s))})"
             yield Line("next", f"{text}  {names.get(run.deployment_id, run.name)}")
-    for name, deployment_id in scheduled_deployments(client).items():
+    for name, deployment_id in scheduled_deployments(client, _SETTLED).items():
         if not coming_runs(client, 1, deployment_id):
             text = f"{name} has an active schedule and no run to come; `stillhouse up` checks why"
             yield Line("next", text, False)

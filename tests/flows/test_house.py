@@ -63,7 +63,10 @@ def test_the_readmes_commands_run_in_their_order(machine: Machine, recipe: Recip
     assert last == ["stillhouse", "down"]  # the last test below types it
     assert len(commands) >= 5
     smoke = ["--param", f"recipe={recipe_json(recipe)}", "--param", 'night="1"']
-    more = {("deployment", "run"): smoke, ("report", "--open"): ["--data", str(machine.data)]}
+    more: dict[tuple[str, ...], list[str]] = {
+        ("deployment", "run"): smoke,
+        ("report", "--open"): ["--data", str(machine.data)],
+    }
     for program, *arguments in commands:
         run = {"stillhouse": machine.stillhouse, "prefect": machine.prefect}[program]
         done = run(*arguments, *more.get(tuple(arguments[:2]), []), BROWSER="true")
