@@ -20,7 +20,7 @@ ifneq ($(DATA),)
 export STILLHOUSE_DATA := $(DATA)
 endif
 
-.PHONY: help run test test-browser check lint types wheel docs bench constraints clean FORCE
+.PHONY: help run test test-browser test-house test-kill check lint types wheel docs bench constraints clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -47,7 +47,13 @@ test-browser: $(DEV_STAMP) ## open the night's report in headless Chromium (Debi
 	$(BIN)/python -m pytest -m browser -rs
 
 check: lint types wheel test test-browser ## all that CI runs: every test but the soak
-	$(BIN)/python -m pytest -m "kill or server or teacher" -rs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-house test-kill
+
+test-house: $(DEV_STAMP) ## nights under a Prefect server and worker, as `stillhouse up` starts them
+	$(BIN)/python -m pytest -m "server and not soak" -rs
+
+test-kill: $(DEV_STAMP) ## kills, full disks, and the quickstart's teacher
+	$(BIN)/python -m pytest -m "(kill or teacher) and not soak and not server" -rs
 
 lint: $(DEV_STAMP) ## check the format and lint
 	$(BIN)/ruff format --check .

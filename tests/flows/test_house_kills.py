@@ -3,7 +3,7 @@ the one of nights that nobody disturbed.
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,10 @@ from tests.flows.house_machine import Machine, free_port, small_recipe
 from tests.flows.smoke import files_of, lake_digest, weights_digests
 from warehouse.lake import Lake
 
-pytestmark = [pytest.mark.server, pytest.mark.kill]
+pytestmark = pytest.mark.server
 
-PARTS = ("run", "worker", "server") * 3 + ("everything",)
+ONCE = ("run", "worker", "server")
+TEN = ONCE * 3 + ("everything",)
 
 
 @pytest.fixture
@@ -32,19 +33,26 @@ def recipe(tiny_teacher_folder: Path) -> Recipe:
     return small_recipe(tiny_teacher_folder)
 
 
+@pytest.mark.parametrize(
+    "parts", [pytest.param(ONCE, id="once"), pytest.param(TEN, id="ten", marks=pytest.mark.soak)]
+)
 def test_nights_end_as_unbroken_ones_whatever_part_is_killed(
-    machine: Machine, recipe: Recipe, request: pytest.FixtureRequest, tmp_path: Path
+    parts: Sequence[str],
+    machine: Machine,
+    recipe: Recipe,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     machine.write_prefect_yaml(recipe, schedule=None)
     machine.up()
     chance = random.Random(0)
     killer = Killer(machine, chance)
-    for part in chance.sample(PARTS, len(PARTS)):
+    for part in chance.sample(parts, len(parts)):
         killer.kill(part)
     runs = killer.wait_until_ended()
     print({run["name"]: (run["state_name"], run["run_count"]) for run in runs})
     machine.down()
-    assert killer.hits.total() == len(PARTS)
+    assert killer.hits.total() == len(parts)
     assert {run["state_name"] for run in runs} == {"Completed"}
     with Lake.open(machine.data) as lake:
         nights = sorted(lake.manifest.nights(recipe.name), key=lambda night: night.ordinal)

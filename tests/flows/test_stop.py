@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.command import Command
+from tests.flows.command import Command, stillhouse
 from tests.flows.smoke import (
     Night,
     lake_digest,
@@ -44,11 +44,16 @@ def test_a_night_that_is_stopped_in_each_stage_ends_as_an_unbroken_one(
     assert weights_digests(tmp_path) == weights_digests(smoke_night.data)
 
 
-@pytest.mark.parametrize("wait_s", [1.5, 4.0])
+@pytest.mark.parametrize("times", [3, 8])
 def test_a_command_that_is_stopped_at_its_start_says_so_and_leaves_no_night(
-    wait_s: float, tiny_teacher_folder: Path, alone: Mapping[str, str], tmp_path: Path
+    times: int, tiny_teacher_folder: Path, alone: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """While it loads its libraries, some of which turn a KeyboardInterrupt into another error."""
+    """While it loads its libraries, some of which turn a KeyboardInterrupt into another error; not
+    before it has loaded the command line itself, which takes as long as asking for help.
+    """
+    began_s = time.monotonic()
+    assert stillhouse(["--help"], alone).code == 0
+    wait_s = times * (time.monotonic() - began_s)
     with Command(night_arguments(tmp_path / "lake", tiny_teacher_folder), alone) as command:
         time.sleep(wait_s)
         os.kill(command.pid, signal.SIGINT)
