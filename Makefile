@@ -24,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  RECIPE=NAME       which recipe `make run` runs (now: $(RECIPE))'
 	@echo '  DATA=DIR          where its lake is (default: STILLHOUSE_DATA, else ./stillhouse-data)'
