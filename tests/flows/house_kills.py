@@ -83,10 +83,10 @@ class Killer:
     def _ask_for_a_night(self) -> None:
         self.num_nights += 1
         api = self.machine.api
-        found = httpx.get(f"{api}/deployments/name/nightly/quickstart", timeout=30)
+        found = httpx.get(f"{api}/deployments/name/nightly/quickstart", timeout=120)
         night = {"parameters": {"night": str(self.num_nights)}, "state": {"type": "SCHEDULED"}}
         asked = httpx.post(
-            f"{api}/deployments/{found.json()['id']}/create_flow_run", json=night, timeout=30
+            f"{api}/deployments/{found.json()['id']}/create_flow_run", json=night, timeout=120
         )
         asked.raise_for_status()
 

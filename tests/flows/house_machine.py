@@ -124,7 +124,7 @@ class Machine:
         reply = httpx.post(
             f"{self.api}/flow_runs/filter",
             json={"flows": {"name": {"any_": ["nightly"]}}, "sort": "EXPECTED_START_TIME_ASC"},
-            timeout=30,
+            timeout=120,
         )
         reply.raise_for_status()
         runs: list[dict[str, Any]] = reply.json()
