@@ -98,7 +98,7 @@ def environment_of(process: psutil.Process) -> Mapping[str, str]:
 def runs_here() -> dict[str, psutil.Process]:
     """The flow runs whose process lives on this machine, by their ids.
 
-    A helper that outlives its run's process carries the id too; it is not the run.
+    A process that outlives its run's process carries the id too; it is not the run.
     """
     found = {}
     for process in psutil.process_iter():

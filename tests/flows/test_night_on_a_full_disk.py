@@ -44,7 +44,7 @@ class Moment:
 MOMENTS = (
     Moment("generate", 8 * KILOBYTE, ""),
     Moment("capture", 8 * KILOBYTE, ""),
-    Moment("train", 64 * KILOBYTE, "/work/"),
+    Moment("train", 64 * KILOBYTE, "tensors.safetensors"),
     Moment("train", 7 * MEGABYTE, "/models/"),
     Moment("evaluate", 8 * KILOBYTE, ""),
     Moment("promote", 8 * KILOBYTE, ""),
