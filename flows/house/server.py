@@ -19,7 +19,7 @@ _HOST = "127.0.0.1"
 _STARTS_WITHIN_S = 180.0
 # Prefect would report each start and each command to its makers.
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
-# What Prefect's server keeps in memory by default, and a restart of it would lose.
+# What Prefect's server would lose by default: with a restart, or under load.
 _LASTING = {
     # Who holds a deployment's one slot: a night could not renew its claim, and would be stopped.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
@@ -28,6 +28,8 @@ _LASTING = {
     # Which events it has seen: each event of a run waits for the one before it, for a quarter of
     # an hour, and so would the rule that has a crashed run run again.
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "flows.house.ordering",
+    # Events that met a locked database: it would lose them after four tries within milliseconds.
+    "PREFECT_MESSAGING_BROKER": "flows.house.messaging",
 }
 
 
