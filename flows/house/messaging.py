@@ -14,10 +14,10 @@ from prefect.server.utilities.messaging.memory import (
     break_topic,
     ephemeral_subscription,
 )
-from sqlalchemy.exc import OperationalError
 
 __all__ = ["Consumer", "Publisher", "break_topic", "ephemeral_subscription"]
 
+_LOCKED = "database is locked"
 # Half a minute in all: longer than any transaction of Prefect's.
 _WAITS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 6.4, 6.4, 6.4)
 
@@ -32,8 +32,8 @@ class Consumer(memory.Consumer):
             for wait_s in _WAITS_S:
                 try:
                     return await handler(message)
-                except OperationalError as exc:
-                    if "locked" not in str(exc.orig):
+                except Exception as exc:
+                    if _LOCKED not in str(exc):
                         raise
                 await asyncio.sleep(wait_s)
             await handler(message)
