@@ -1,81 +1,78 @@
 """The controlled vocabulary: the words that prompts draw from and stories are measured against.
 
-A vocabulary is a TSV file with the columns lemma, part_of_speech, forms (comma separated, the
-lemma among them); lines that begin with '#' are comments. A word that is noun and verb stands
-twice. Words are sorted on loading, so neither the plan nor the digest depends on the order of the
-lines.
+A word that is noun and verb stands twice. Words are sorted on loading, so neither the plan nor the
+digest depends on the order of the lines. How files look: datagen.vocabulary_files.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
 from datagen.errors import VocabularyError
-from warehouse.identity import digest
+from datagen.vocabulary_files import SUFFIXES, has_vocabulary_suffix, read_entries
+from datagen.words import PartOfSpeech, Word
+from warehouse.identity import Json, digest
 
-COLUMNS = ("lemma", "part_of_speech", "forms")
-_FORM = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
-
-
-class PartOfSpeech(StrEnum):
-    """What a word is; prompts ask for the first three."""
-
-    VERB = "verb"
-    NOUN = "noun"
-    ADJECTIVE = "adjective"
-    ADVERB = "adverb"
-    AUXILIARY = "auxiliary"
-    CONJUNCTION = "conjunction"
-    DETERMINER = "determiner"
-    INTERJECTION = "interjection"
-    NAME = "name"
-    NUMBER = "number"
-    PREPOSITION = "preposition"
-    PRONOUN = "pronoun"
-    QUESTION = "question"
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A lemma as one part of speech and all its forms, spelled as in the file ("Tom", "I")."""
-
-    lemma: str
-    part_of_speech: PartOfSpeech
-    forms: tuple[str, ...]
+__all__ = [
+    "ASKED_BY_STORIES",
+    "DEFAULT_PUNCTUATION",
+    "PartOfSpeech",
+    "Vocabulary",
+    "Word",
+    "load_vocabulary",
+    "parse_vocabulary",
+    "shipped_vocabularies",
+    "vocabulary_bytes",
+    "vocabulary_of",
+]
+ASKED_BY_STORIES = (PartOfSpeech.VERB, PartOfSpeech.NOUN, PartOfSpeech.ADJECTIVE)
+DEFAULT_PUNCTUATION = frozenset(
+    ".,!?;:'\"-()\u2013\u2014\u2026\u2018\u2019\u201c\u201d"  # dashes, ellipsis, curly quotes
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """A named list of words.
 
-    The digest is that of the words and forms: it depends neither on the name nor on their order.
-    `forms` holds every form of every word, lower case.
+    The digest is that of words, forms, weights and topics: it depends neither on the name nor on
+    their order. `forms` holds every form of every word, lower case; punctuation is not in it.
+    `punctuation` holds the single signs that a text may use.
     """
 
     name: str
     words: tuple[Word, ...]
     digest: str
     forms: frozenset[str] = field(init=False, repr=False, compare=False)
+    punctuation: frozenset[str] = field(init=False, repr=False, compare=False)
     _forms_of: dict[tuple[str, PartOfSpeech], frozenset[str]] = field(
         init=False, repr=False, compare=False
     )
+    _words_of: dict[PartOfSpeech, tuple[Word, ...]] = field(init=False, repr=False, compare=False)
     _lemmas: dict[PartOfSpeech, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        words_of: dict[PartOfSpeech, list[Word]] = {part: [] for part in PartOfSpeech}
+        for word in self.words:
+            words_of[word.part_of_speech].append(word)
+        signs = words_of[PartOfSpeech.PUNCTUATION]
         forms_of = {
             (word.lemma, word.part_of_speech): frozenset(form.lower() for form in word.forms)
             for word in self.words
         }
-        lemmas = {
-            part: tuple(word.lemma for word in self.words if word.part_of_speech is part)
-            for part in PartOfSpeech
-        }
-        object.__setattr__(self, "_forms_of", forms_of)
-        object.__setattr__(self, "_lemmas", lemmas)
-        object.__setattr__(self, "forms", frozenset[str]().union(*forms_of.values()))
+        known = (forms for key, forms in forms_of.items() if key[1] is not PartOfSpeech.PUNCTUATION)
+        put = object.__setattr__
+        put(self, "_forms_of", forms_of)
+        put(self, "_words_of", {part: tuple(words) for part, words in words_of.items()})
+        lemmas = {part: tuple(word.lemma for word in words) for part, words in words_of.items()}
+        put(self, "_lemmas", lemmas)
+        put(self, "forms", frozenset[str]().union(*known))
+        put(self, "punctuation", frozenset(sign.lemma for sign in signs) or DEFAULT_PUNCTUATION)
+
+    def words_of(self, part_of_speech: PartOfSpeech) -> tuple[Word, ...]:
+        """The words of that part of speech, sorted by lemma."""
+        return self._words_of[part_of_speech]
 
     def lemmas(self, part_of_speech: PartOfSpeech) -> tuple[str, ...]:
         """The lemmas of that part of speech, sorted."""
@@ -100,120 +97,69 @@ def shipped_vocabularies() -> tuple[str, ...]:
     )
 
 
-def load_vocabulary(name_or_path: str) -> Vocabulary:
-    """The shipped vocabulary of that name, or the one in that .tsv file.
+def load_vocabulary(
+    name_or_path: str, needs: Sequence[PartOfSpeech] = ASKED_BY_STORIES
+) -> Vocabulary:
+    """The shipped vocabulary of that name, or the one in that .tsv, .csv or .txt file.
 
     VocabularyError names file and line, what was expected there and what was found; it is also
-    raised for a vocabulary that no prompt can be drawn from.
+    raised where a part of speech in `needs` has no word, so before a night is claimed for it.
     """
-    if name_or_path.endswith(".tsv"):
-        return _with_prompts(_load_file(Path(name_or_path)))
+    vocabulary = parse_vocabulary(*vocabulary_bytes(name_or_path))
+    missing = [part for part in needs if not vocabulary.words_of(part)]
+    if missing:
+        raise VocabularyError(
+            f"vocabulary {vocabulary.name}: expected at least one {', one '.join(needs)}, as each "
+            f"prompt asks for one of each; found no {' and no '.join(missing)}; add to its file"
+        )
+    return vocabulary
+
+
+def vocabulary_bytes(name_or_path: str) -> tuple[str, str, bytes]:
+    """Name, file and bytes of a shipped vocabulary or of a file, unread."""
+    if has_vocabulary_suffix(name_or_path):
+        path = Path(name_or_path)
+        return path.stem, str(path), _file_bytes(path)
     known = shipped_vocabularies()
     if name_or_path not in known:
         raise VocabularyError(
-            f"expected the name of a vocabulary ({', '.join(known)}) or the path of a .tsv file, "
-            f"found {name_or_path!r}"
+            f"expected the name of a vocabulary ({', '.join(known)}) or the path of a "
+            f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file, found {name_or_path!r}"
         )
     resource = resources.files("datagen") / "vocabularies" / f"{name_or_path}.tsv"
-    return parse_vocabulary(name_or_path, f"{name_or_path}.tsv", resource.read_bytes())
+    return name_or_path, f"{name_or_path}.tsv", resource.read_bytes()
 
 
-def _load_file(path: Path) -> Vocabulary:
+def _file_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as exc:  # ValueError: a path that no system can have
         why = exc.strerror if isinstance(exc, OSError) else exc
         raise VocabularyError(
             f"{path}: expected a readable vocabulary file, found none ({why}); "
             f"give another path or a shipped name ({', '.join(shipped_vocabularies())})"
         ) from exc
-    return parse_vocabulary(path.stem, str(path), data)
-
-
-def _with_prompts(vocabulary: Vocabulary) -> Vocabulary:
-    """Found before a night is claimed for it: each prompt asks for one word of each of these."""
-    asked = (PartOfSpeech.VERB, PartOfSpeech.NOUN, PartOfSpeech.ADJECTIVE)
-    missing = [part for part in asked if not vocabulary.lemmas(part)]
-    if missing:
-        raise VocabularyError(
-            f"vocabulary {vocabulary.name}: expected at least one {', one '.join(asked)}, as each "
-            f"prompt asks for one of each; found no {' and no '.join(missing)}; add to its file"
-        )
-    return vocabulary
 
 
 def parse_vocabulary(name: str, where: str, data: bytes) -> Vocabulary:
-    """The vocabulary that the bytes of a TSV file hold; errors call the file `where`."""
-    words: dict[tuple[str, PartOfSpeech], Word] = {}
-    lines: dict[tuple[str, PartOfSpeech], int] = {}
-    for number, word in _parse_lines(where, data):
-        key = (word.lemma, word.part_of_speech)
-        if key in words:
-            raise VocabularyError(
-                f"{where}, line {number}: expected each lemma once per part of speech, "
-                f"found {word.lemma!r} as {word.part_of_speech} again "
-                f"(first in line {lines[key]}); join the two lines"
-            )
-        words[key], lines[key] = word, number
-    if not words:
-        raise VocabularyError(
-            f"{where}: expected at least one word below the header, found none; write one on each "
-            f"line: {', '.join(COLUMNS)}"
-        )
-    ordered = tuple(words[key] for key in sorted(words))
-    content = [[w.lemma, str(w.part_of_speech), sorted(w.forms)] for w in ordered]
-    return Vocabulary(name, ordered, digest("vocabulary", content))
+    """The vocabulary that the bytes of a file hold; errors call the file `where`, whose ending
+    (.tsv, .csv, .txt) says how it is read.
+    """
+    return vocabulary_of(name, (entry.word for entry in read_entries(where, data)))
 
 
-def _parse_lines(where: str, data: bytes) -> Iterator[tuple[int, Word]]:
-    has_header = False
-    for number, raw in enumerate(data.splitlines(), start=1):
-        place = f"{where}, line {number}"
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as exc:
-            raise VocabularyError(
-                f"{place}: expected UTF-8, found byte 0x{raw[exc.start]:02x} "
-                f"at column {exc.start + 1}; save the file as UTF-8"
-            ) from exc
-        if not line.strip() or line.startswith("#"):
-            continue
-        cells = tuple(cell.strip() for cell in line.split("\t"))
-        if not has_header:
-            _check_header(place, cells)
-            has_header = True
-        else:
-            yield number, _parse_word(place, cells)
+def vocabulary_of(name: str, words: Iterable[Word]) -> Vocabulary:
+    """The vocabulary of these words, each lemma once per part of speech."""
+    ordered = tuple(sorted(words, key=lambda word: (word.lemma, word.part_of_speech)))
+    return Vocabulary(name, ordered, digest("vocabulary", [_content(word) for word in ordered]))
 
 
-def _check_header(place: str, cells: tuple[str, ...]) -> None:
-    if cells != COLUMNS:
-        raise VocabularyError(
-            f"{place}: expected the tab-separated header {', '.join(COLUMNS)}, "
-            f"found {', '.join(cells)!r}"
-        )
-
-
-def _parse_word(place: str, cells: tuple[str, ...]) -> Word:
-    if len(cells) != len(COLUMNS):
-        raise VocabularyError(
-            f"{place}: expected {len(COLUMNS)} tab-separated columns ({', '.join(COLUMNS)}), "
-            f"found {len(cells)}"
-        )
-    lemma, part, forms_cell = cells
-    forms = tuple(form.strip() for form in forms_cell.split(","))
-    if part not in set(PartOfSpeech):
-        raise VocabularyError(
-            f"{place}: expected a part of speech ({', '.join(PartOfSpeech)}), found {part!r}"
-        )
-    for form in (lemma, *forms):
-        if not _FORM.fullmatch(form):
-            raise VocabularyError(
-                f"{place}: expected words of the letters a to z with inner apostrophes or hyphens, "
-                f"found {form!r}"
-            )
-    if lemma not in forms:
-        raise VocabularyError(
-            f"{place}: expected the lemma {lemma!r} among its forms, found {forms_cell!r}; add it"
-        )
-    return Word(lemma, PartOfSpeech(part), forms)
+def _content(word: Word) -> list[Json]:
+    """What a digest covers: weight and topic only where given, so plain files keep their digest."""
+    given: dict[str, Json] = {}
+    if word.weight != 1:
+        given["weight"] = word.weight
+    if word.topic is not None:
+        given["topic"] = word.topic
+    content: list[Json] = [word.lemma, str(word.part_of_speech), sorted(word.forms)]
+    return [*content, given] if given else content
