@@ -7,40 +7,48 @@ rows.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
 from datagen.config import SamplingConfig, ShardConfig, VerdictConfig
 from datagen.engines.base import Completion, Engine, Request, TokensWritten
+from datagen.families import Family, SubsetSlot, WordSlot
 from datagen.measures import required_hits, unknown_words, words_of
-from datagen.plan import PromptSpec, plan_item
-from datagen.prompts import instruction, prefix, prompt_id
+from datagen.plan import Plan, PromptSpec
+from datagen.prompts import instruction, opening, prompt_id
 from datagen.verdict import judge
 from datagen.vocabulary import Vocabulary
-from warehouse.identity import Json, digest, digest_bytes, seed_from
+from warehouse.identity import Json, canonical_json, digest, digest_bytes, seed_from
 from warehouse.schemas import PROMPTS, STORIES, WORDS
-from warehouse.split import split_digest
+from warehouse.split import split_digest, text_split_digest
 
 # Raise when the rows that the same order gives change.
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What the stories of a run are written from.
 
-    allows_instructions: the teacher is told what to write; otherwise it continues a prefix that
-    holds the three words.
+    engine: what writes in the teacher's place, as EngineConfig.identity says; None: the teacher.
+    allows_instructions: the teacher is told what to write; otherwise it continues an opening that
+    holds the required words.
     """
 
-    vocabulary: Vocabulary
-    plan_seed: int
+    plan: Plan
     sampling: SamplingConfig
     verdicts: VerdictConfig
     teacher_digest: str
+    engine: Mapping[str, Any] | None
     allows_instructions: bool
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words that the plan draws from and that texts are measured against."""
+        return self.plan.vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,7 @@ def write_stories(
     """The shard's rows of prompts, stories and words; on_story hears of each attempt once it is
     judged.
     """
-    specs = [plan_item(order.vocabulary, order.plan_seed, index) for index in shard.indices]
+    specs = [order.plan[index] for index in shard.indices]
     prompt_texts = {spec.plan_index: _prompt_text(order, spec) for spec in specs}
     work = _Work(list(specs))
     for attempt in range(order.sampling.max_attempts):
@@ -131,24 +139,29 @@ def doc_id_of(text: str) -> str:
 
 def story_id_of(order: Order, prompt: str, attempt: int) -> str:
     """The id of one attempt at a prompt, known before it is written."""
-    return digest("story", prompt, order.teacher_digest, order.sampling.model_dump(), attempt)
+    asked = (order.teacher_digest, order.engine, order.sampling.model_dump())
+    return digest("story", prompt, *asked, attempt)
 
 
 def _prompt_text(order: Order, spec: PromptSpec) -> str:
-    return instruction(spec) if order.allows_instructions else prefix(spec, order.vocabulary)
+    word_it = instruction if order.allows_instructions else opening
+    return word_it(order.plan, spec)
 
 
 def _prompt_id(order: Order, spec: PromptSpec) -> str:
     part: Json = {"allows_instructions": order.allows_instructions}
-    return prompt_id(part, order.vocabulary.digest, order.plan_seed, spec.plan_index)
+    return prompt_id(part, order.plan, spec.plan_index)
 
 
 def _request(order: Order, spec: PromptSpec, prompt_texts: dict[int, str], attempt: int) -> Request:
     text = prompt_texts[spec.plan_index]
     seed = seed_from("sampling", order.sampling.seed, _prompt_id(order, spec), attempt)
+    required = tuple(
+        order.vocabulary.forms_of(word.lemma, word.part_of_speech) for word in spec.required
+    )
     if order.allows_instructions:
-        return Request(prompt=text, opening="", seed=seed)
-    return Request(prompt="", opening=text, seed=seed)
+        return Request(prompt=text, opening="", seed=seed, required=required)
+    return Request(prompt="", opening=text, seed=seed, required=required)
 
 
 def _judged(
@@ -175,17 +188,36 @@ def _prompt_rows(
             "run_id": shard.run_id,
             "vocabulary": order.vocabulary.name,
             "vocabulary_digest": order.vocabulary.digest,
-            "seed": order.plan_seed,
+            "seed": order.plan.seed,
             "plan_index": spec.plan_index,
-            "verb": spec.verb,
-            "noun": spec.noun,
-            "adjective": spec.adjective,
-            "features": list(spec.features),
+            "family": order.plan.family.name,
+            "family_digest": order.plan.family.digest,
+            "words": list(spec.words),
+            "slots": canonical_json(spec.values).decode(),
+            "sentence": spec.sentence,
+            **_word_columns(order.plan.family, spec),
+            "features": _features(order.plan.family, spec),
             "text": prompt_texts[spec.plan_index],
         }
         for spec in specs
     ]
     return pa.Table.from_pylist(rows, schema=PROMPTS.schema)
+
+
+def _word_columns(family: Family, spec: PromptSpec) -> dict[str, str]:
+    """The columns of the classes that most families ask for, where a slot bears the name."""
+    slots = ((name, family.slots.get(name)) for name in ("verb", "noun", "adjective"))
+    return {name: spec.values[name][0] for name, slot in slots if isinstance(slot, WordSlot)}
+
+
+def _features(family: Family, spec: PromptSpec) -> list[str]:
+    """The values of all subsets asked for, sorted."""
+    subsets = (name for name, slot in family.slots.items() if isinstance(slot, SubsetSlot))
+    return sorted(value for name in subsets for value in spec.values[name])
+
+
+def _split_digest(story: Story) -> str:
+    return split_digest(story.spec.words) if story.spec.words else text_split_digest(story.text)
 
 
 def _story_rows(order: Order, shard: Shard, stories: Sequence[Story]) -> pa.Table:
@@ -205,7 +237,7 @@ def _story_row(order: Order, shard: Shard, story: Story) -> dict[str, object]:
         "numerics": shard.numerics,
         "text": story.text,
         "doc_id": doc_id_of(story.text),
-        "split_digest": split_digest(story.spec.words),
+        "split_digest": _split_digest(story),
         "accepted": story.reason is None,
         "reason": story.reason,
         "num_words": len(words),

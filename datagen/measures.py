@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from datagen.plan import PromptSpec
-from datagen.vocabulary import PartOfSpeech, Vocabulary
+from datagen.vocabulary import Vocabulary
 
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'"})
@@ -33,18 +33,16 @@ def unknown_words(words: Sequence[str], vocabulary: Vocabulary) -> list[str]:
 
 
 def required_hits(words: Sequence[str], spec: PromptSpec, vocabulary: Vocabulary) -> int:
-    """How many of the three required words, 0 to 3, stand among the words in a listed form.
+    """How many of the spec's required words stand among the words in a listed form.
 
     Whole words only: "cart" is no "car". A possessive counts ("the boat's sail"), a part of a
     hyphenated word does not.
     """
     present = {word.removesuffix("'s") for word in words}
-    required = (
-        (spec.verb, PartOfSpeech.VERB),
-        (spec.noun, PartOfSpeech.NOUN),
-        (spec.adjective, PartOfSpeech.ADJECTIVE),
+    return sum(
+        not present.isdisjoint(vocabulary.forms_of(word.lemma, word.part_of_speech))
+        for word in spec.required
     )
-    return sum(not present.isdisjoint(vocabulary.forms_of(*word)) for word in required)
 
 
 def _is_known(word: str, forms: frozenset[str]) -> bool:

@@ -1,6 +1,8 @@
 """Shards of the plan and the rows that a real small teacher's stories become."""
 
 import csv
+import dataclasses
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,11 +20,13 @@ import datagen
 from datagen.config import SamplingConfig, ShardConfig, VerdictConfig
 from datagen.engines.decoding import ATTENTION
 from datagen.engines.transformers_engine import TransformersEngine
+from datagen.families import load_family
 from datagen.generate import Order, Shard, Story, split_into_shards, write_stories
-from datagen.plan import FEATURES
+from datagen.plan import Plan
 from datagen.verdict import REASONS
 from datagen.vocabulary import load_vocabulary
 from warehouse.lake import Lake
+from warehouse.split import text_split_digest
 
 INDICES = range(7, 31)
 MAX_ATTEMPTS = 3
@@ -56,12 +60,12 @@ def _order(
     *,
     allows_instructions: bool = False,
     vocabulary: str = "age3",
+    family: str = "story",
     top_k: int = 40,
     max_words: int = 45,
 ) -> Order:
     return Order(
-        vocabulary=load_vocabulary(vocabulary),
-        plan_seed=5,
+        plan=Plan(load_vocabulary(vocabulary), load_family(family), 5),
         sampling=SamplingConfig(
             temperature=0.9,
             top_k=top_k,
@@ -69,11 +73,14 @@ def _order(
             soft_limit_tokens=150,
             max_attempts=MAX_ATTEMPTS,
             seed=3,
+            constrain=False,
+            steer=0,
         ),
         verdicts=VerdictConfig(
             min_words=5, max_words=max_words, max_repeated_share=0.3, max_unknown_share=1.0
         ),
         teacher_digest="the tiny teacher",
+        engine=None,
         allows_instructions=allows_instructions,
     )
 
@@ -108,7 +115,10 @@ def _listed_forms() -> dict[tuple[str, str], set[str]]:
     path = Path(datagen.__file__).parent / "vocabularies" / "age3.tsv"
     lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
     rows = csv.DictReader(lines, delimiter="\t")
-    return {(row["lemma"], row["part_of_speech"]): set(row["forms"].split(",")) for row in rows}
+    return {
+        (row["lemma"], row["part_of_speech"]): set((row["forms"] or row["lemma"]).split(","))
+        for row in rows
+    }
 
 
 def _holds(text: str, forms: Sequence[str] | set[str]) -> bool:
@@ -162,9 +172,37 @@ def test_prompts_are_the_shards_part_of_the_plan(
 ) -> None:
     prompts = {row["plan_index"]: row for row in _rows(tables["prompts"])}
     assert sorted(prompts) == list(INDICES)
-    assert all(set(row["features"]) <= set(FEATURES) for row in prompts.values())
+    for row in prompts.values():
+        slots = json.loads(row["slots"])
+        assert row["words"] == [row["verb"], row["noun"], row["adjective"]]
+        assert slots == {
+            "verb": row["words"][:1],
+            "noun": row["words"][1:2],
+            "adjective": row["words"][2:],
+            "features": row["features"],
+        }
+        assert (row["family"], row["sentence"]) == ("story", None)
     part = _written(_order(), engine, _shard(range(9, 11)))
     assert [prompts[row["plan_index"]] for row in _rows(part["prompts"])] == _rows(part["prompts"])
+
+
+def test_a_family_without_words_is_written_judged_and_held_out_by_its_texts(
+    engine: TransformersEngine,
+) -> None:
+    order = _order(family="message", max_words=100)
+    made = _written(order, engine, _shard(range(8)))
+    prompts = {row["prompt_id"]: row for row in _rows(made["prompts"])}
+    assert all(
+        (row["words"], row["noun"], row["features"]) == ([], None, []) for row in prompts.values()
+    )
+    labels = {json.loads(row["slots"])["sentiment"][0] for row in prompts.values()}
+    assert labels == {"negative", "neutral", "positive"}
+    stories = _rows(made["stories"])
+    assert any(story["accepted"] for story in stories)
+    for story in stories:
+        assert story["text"].startswith(prompts[story["prompt_id"]]["text"])
+        assert story["split_digest"] == text_split_digest(story["text"])
+        assert (story["num_required_hit"], story["reason"]) != (0, "missing_words")
 
 
 def test_words_rows_count_the_accepted_texts(tables: dict[str, pa.Table]) -> None:
@@ -205,14 +243,7 @@ def test_another_sampling_seed_writes_other_stories_to_the_same_prompts(
     tables: dict[str, pa.Table], engine: TransformersEngine
 ) -> None:
     order = _order()
-    other = Order(
-        vocabulary=order.vocabulary,
-        plan_seed=order.plan_seed,
-        sampling=order.sampling.model_copy(update={"seed": 4}),
-        verdicts=order.verdicts,
-        teacher_digest=order.teacher_digest,
-        allows_instructions=order.allows_instructions,
-    )
+    other = dataclasses.replace(order, sampling=order.sampling.model_copy(update={"seed": 4}))
     made = _written(other, engine, _shard())
     assert made["prompts"] == tables["prompts"]
     ids, texts = ({s[key] for s in _rows(tables["stories"])} for key in ("story_id", "text"))
