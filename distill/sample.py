@@ -7,17 +7,22 @@ which ten or a hundred small stories from a super tiny model do not need. Draws 
 cumulative sum in float64 on the CPU, so the device moves only logits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 
 from distill.errors import DistillError
 from distill.prefix import PrefixSpace, prefix_ids
 from warehouse.identity import seed_from
+
+# The ids of a story so far and the logits of its next id, float64 (V,): the logits to draw from.
+# An id of -inf is never drawn; at least one must be left.
+Shape = Callable[[Sequence[int], NDArray[np.float64]], NDArray[np.float64]]
 
 
 class StorySpace(PrefixSpace, Protocol):
@@ -56,19 +61,28 @@ def sample_stories(
     *,
     seed: int,
     sampling: Sampling,
+    shape: Shape | None = None,
 ) -> list[Sample]:
     """One story for each prompt: a list of words that it is asked to use, or None for a story of
     the student's choice.
 
-    A story also ends where the model's positions end. The start symbol is never drawn, unless it is
-    the end symbol too. Raises DistillError if a prompt leaves no room for a story.
+    `shape` changes the logits before each draw; None: the student's own. A story also ends where
+    the model's positions end. The start symbol is never drawn, unless it is the end symbol too.
+    Raises DistillError if a prompt leaves no room for a story.
     """
     was_training = model.training
     model.train(False)
     try:
         with torch.inference_mode():
             return [
-                _sample(model, space, prefix_ids(space, words), seed_from(seed, index), sampling)
+                _sample(
+                    model,
+                    space,
+                    prefix_ids(space, words),
+                    np.random.default_rng(seed_from(seed, index)),
+                    sampling,
+                    shape,
+                )
                 for index, words in enumerate(prompts)
             ]
     finally:
@@ -78,9 +92,10 @@ def sample_stories(
 def _sample(
     model: PreTrainedModel,
     space: StorySpace,
-    prefix: np.ndarray[tuple[int, ...], np.dtype[np.int32]],
-    seed: int,
+    prefix: NDArray[np.int32],
+    rng: np.random.Generator,
     sampling: Sampling,
+    shape: Shape | None,
 ) -> Sample:
     limit = getattr(model.config, "max_position_embeddings", None)
     room = sampling.max_new_tokens if limit is None else limit - len(prefix)
@@ -89,7 +104,6 @@ def _sample(
             f"expected a prompt of fewer than {limit} ids (the model's positions), "
             f"found {len(prefix)}; ask for fewer words"
         )
-    rng = np.random.default_rng(seed)
     cache = DynamicCache()
     read = torch.from_numpy(prefix.astype(np.int64))[None]
     ids: list[int] = []
@@ -103,6 +117,8 @@ def _sample(
         logits_V = logits[0, -1].double().cpu().numpy()
         if space.start_id != space.end_id:
             logits_V[space.start_id] = -np.inf
+        if shape is not None:
+            logits_V = shape(ids, logits_V)
         next_id = _draw(logits_V, rng, sampling)
         if next_id == space.end_id:
             return Sample(space.decode(ids), True, len(ids) + 1)
@@ -112,7 +128,7 @@ def _sample(
 
 
 def _draw(
-    logits_V: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    logits_V: NDArray[np.float64],
     rng: np.random.Generator,
     sampling: Sampling,
 ) -> int:

@@ -6,9 +6,8 @@ temperature, in float64, one uniform number per row and step taken from a genera
 request's seed makes. So a story's draws do not depend on which rows stand beside it (its
 probabilities do, in their last bits: the caller forms the batches).
 
-A weak teacher rarely ends by itself. Past the soft limit the end symbol's logit grows with every
-token, but only where a sentence has just ended. Targets are captured later, from the teacher's own
-law.
+Before each draw a guide shapes the logits: ends are invited, words outside the vocabulary shut,
+missing ones drawn in. Targets are captured later, from the teacher's own law.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,19 +21,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from datagen.config import SamplingConfig
 from datagen.engines.base import Completion, Request, TokensWritten
 from datagen.engines.decoding import Batch, prefill
+from datagen.engines.guiding import Constraint, FreeGuide, Guide, SentenceEnds
+from datagen.errors import EngineError
 
 # Ended rows are taken out when they are this share of the batch: each time copies the cache once.
 _COMPACT_SHARE = 1 / 8
-# Nats per token past the soft limit: ten tokens on, a sentence's end is e times likelier to be the
-# story's.
-_END_BONUS = 0.1
-_AFTER_SENTENCE = "\"'\u201d\u2019\u0120\u010a\u2581"
 
 
 @dataclass(frozen=True, slots=True)
 class TransformersEngine:
     """Writes with a loaded model; `encode` gives the ids of a prompt as the model expects to be
-    told it.
+    told it. `constraint` is what sampling.constrain asks for.
     """
 
     model: PreTrainedModel
@@ -42,12 +39,15 @@ class TransformersEngine:
     encode: Callable[[str], list[int]]
     end_ids: Sequence[int]
     batch_size: int
+    constraint: Constraint | None = None
 
+    @torch.inference_mode()
     def write(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: TokensWritten
     ) -> list[Completion]:
         """One completion per request; batches are formed by context length, then by place among the
-        requests.
+        requests. DatagenError if sampling.constrain is on and there is no constraint, or an opening
+        is outside the vocabulary.
         """
         openings = [self.tokenizer.encode(r.opening, add_special_tokens=False) for r in requests]
         contexts = [
@@ -55,50 +55,64 @@ class TransformersEngine:
             for request, opening in zip(requests, openings, strict=True)
         ]
         order = sorted(range(len(requests)), key=lambda place: (len(contexts[place]), place))
-        ends = _Ends.of(self.tokenizer, self.model.config.vocab_size, self.end_ids)
+        model, guided = self._guided(sampling)
         completions: dict[int, Completion] = {}
         for start in range(0, len(order), self.batch_size):
             places = order[start : start + self.batch_size]
             rows = _Rows.of([requests[place].seed for place in places], sampling.max_new_tokens)
-            self._decode([contexts[place] for place in places], rows, ends, sampling, on_tokens)
+            batch, logits = prefill(
+                model, [contexts[place] for place in places], sampling.max_new_tokens
+            )
+            guide = guided([requests[place] for place in places])
+            self._decode(batch, logits, rows, guide, sampling, on_tokens)
             for row, place in enumerate(places):
                 ids = openings[place] + rows.drawn[row]
                 completions[place] = Completion(
                     text=str(self.tokenizer.decode(ids, skip_special_tokens=True)),
                     num_tokens=len(rows.drawn[row]) + rows.is_ended[row],
                     is_finished=rows.is_ended[row],
+                    num_prompt_tokens=len(contexts[place]),
                 )
         return [completions[place] for place in range(len(requests))]
 
-    @torch.inference_mode()
+    def _guided(
+        self, sampling: SamplingConfig
+    ) -> tuple[PreTrainedModel, Callable[[Sequence[Request]], Guide]]:
+        """The model that decodes, and what makes the guide of a batch."""
+        if not sampling.constrain:
+            ends = SentenceEnds.of(self.tokenizer, self.model.config.vocab_size, self.end_ids)
+            return self.model, lambda _: FreeGuide(ends, sampling.soft_limit_tokens)
+        constraint = self.constraint
+        if constraint is None:
+            raise EngineError(
+                "sampling.constrain = true: expected an engine made with the vocabulary's "
+                "constraint, found none; make it with one"
+            )
+        return constraint.model, lambda requests: constraint.guide(requests, sampling)
+
     def _decode(
         self,
-        contexts: Sequence[Sequence[int]],
+        batch: Batch,
+        logits: Tensor,
         rows: "_Rows",
-        ends: "_Ends",
+        guide: Guide,
         sampling: SamplingConfig,
         on_tokens: TokensWritten,
     ) -> None:
-        batch, logits_BV = prefill(self.model, contexts, sampling.max_new_tokens)
-        live = list(range(len(contexts)))
+        live = list(range(len(rows.drawn)))
         for step in range(sampling.max_new_tokens):
-            ids_B = draw(logits_BV, rows.uniforms[live, step], sampling)
+            guide.shape(logits, step)
+            ids_B = guide.take(draw(logits, rows.uniforms[live, step], sampling))
             on_tokens(rows.add(live, ids_B.tolist(), self.end_ids))
             open_places = [place for place, row in enumerate(live) if not rows.is_ended[row]]
             if not open_places or step + 1 == sampling.max_new_tokens:
                 return
             if len(live) - len(open_places) >= _COMPACT_SHARE * len(live):
-                live, ids_B = self._compact(batch, live, ids_B, open_places)
-            logits_BV = batch.step(ids_B)
-            ends.invite(logits_BV, ids_B, step + 1 - sampling.soft_limit_tokens)
-
-    @staticmethod
-    def _compact(
-        batch: Batch, live: list[int], ids_B: Tensor, open_places: list[int]
-    ) -> tuple[list[int], Tensor]:
-        indices = torch.tensor(open_places, device=ids_B.device)
-        batch.keep(indices)
-        return [live[place] for place in open_places], ids_B[indices]
+                indices = torch.tensor(open_places, device=ids_B.device)
+                batch.keep(indices)
+                guide.keep(indices)
+                live, ids_B = [live[place] for place in open_places], ids_B[indices]
+            logits = batch.step(ids_B)
 
 
 def draw(logits_BV: Tensor, uniforms_B: np.ndarray, sampling: SamplingConfig) -> Tensor:
@@ -113,30 +127,6 @@ def draw(logits_BV: Tensor, uniforms_B: np.ndarray, sampling: SamplingConfig) ->
     threshold_B1 = uniforms[:, None] * cumulative_BK[:, -1:]
     places_B1 = torch.searchsorted(cumulative_BK, threshold_B1, right=True).clamp(max=top_k - 1)
     return ids_BK.gather(1, places_B1)[:, 0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """Where a story may end: ids that end a sentence, as bool (V,), and the main end id."""
-
-    is_sentence_end_V: Tensor
-    end_id: int
-
-    @classmethod
-    def of(
-        cls, tokenizer: PreTrainedTokenizerBase, vocab_size: int, end_ids: Sequence[int]
-    ) -> "_Ends":
-        tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        is_end = [token.rstrip(_AFTER_SENTENCE)[-1:] in (".", "!", "?") for token in tokens]
-        padding = [False] * (vocab_size - len(is_end))
-        return cls(torch.tensor(is_end + padding), end_ids[0])
-
-    def invite(self, logits_BV: Tensor, ids_B: Tensor, num_past: int) -> None:
-        """Raise the end's logit, in place, in rows whose last id ends a sentence, by how far they
-        are past the soft limit.
-        """
-        if num_past > 0:
-            logits_BV[:, self.end_id] += _END_BONUS * num_past * self.is_sentence_end_V[ids_B]
 
 
 @dataclass(slots=True)

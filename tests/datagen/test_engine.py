@@ -46,6 +46,8 @@ def _sampling(**changes: float) -> SamplingConfig:
         "top_k": 1,
         "max_new_tokens": MAX_NEW_TOKENS,
         "soft_limit_tokens": MAX_NEW_TOKENS,
+        "constrain": False,
+        "steer": 0,
         "max_attempts": 1,
         "seed": 0,
     }
@@ -57,7 +59,7 @@ def _requests(num_requests: int, *, shared: Sequence[int] = ()) -> list[Request]
     rng = np.random.default_rng(1)
     openings = [[*shared, *rng.integers(1, VOCAB_SIZE, 1 + i % 9)] for i in range(num_requests)]
     return [
-        Request(prompt="", opening=" ".join(WORDS[id_] for id_ in ids), seed=seed)
+        Request(prompt="", opening=" ".join(WORDS[id_] for id_ in ids), seed=seed, required=())
         for seed, ids in enumerate(openings)
     ]
 
@@ -107,7 +109,7 @@ def _generated(
     )
     is_finished = ids[-1] in end_ids
     text = tokenizer.decode([*opening, *ids[: len(ids) - is_finished]])
-    return Completion(str(text), len(ids), is_finished)
+    return Completion(str(text), len(ids), is_finished, len(context))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,7 @@ def test_greedy_texts_equal_transformers_own(
 def test_equal_openings_are_written_from_one_beginning(
     model: LlamaForCausalLM, sdpa_model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    requests = [Request("", "w3 w4 w5", seed) for seed in range(3)]
+    requests = [Request("", "w3 w4 w5", seed, ()) for seed in range(3)]
     expected = _generated(sdpa_model, tokenizer, requests[0], [NEVER - 1])
     assert _write(_engine(model, tokenizer), requests) == [expected] * 3
 
@@ -164,7 +166,7 @@ def test_draws_depend_on_the_seed_and_not_on_neighbours(
     assert together == alone
     assert 0 < sum(done.is_finished for done in alone) < len(alone)
     first = requests[0]
-    others = [Request(first.prompt, first.opening, seed) for seed in range(100, 110)]
+    others = [Request(first.prompt, first.opening, seed, ()) for seed in range(100, 110)]
     texts = {done.text for done in _write(_engine(model64, tokenizer), others, top_k=20)}
     assert len(texts) == len(others)
 

@@ -1,0 +1,60 @@
+"""What keeps a model's stories inside a vocabulary: the automaton of its tokenizer, from the cache
+or built, and ready for the engine.
+"""
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from datagen.automaton_cache import TokenizerFacts, load_automaton
+from datagen.constrain import TokenAutomaton
+from datagen.vocabulary import Vocabulary
+from flows.teachers import Teacher, cache_folder, load_model, load_tokenizer
+
+if TYPE_CHECKING:
+    from datagen.engines.guiding import Constraint
+    from flows.recipes import TeacherConfig
+
+logger = logging.getLogger(__name__)
+
+AUTOMATA = "automata"
+
+
+@lru_cache(maxsize=1)
+def teacher_constraint(
+    teacher: Teacher, config: "TeacherConfig", vocabulary: Vocabulary
+) -> "Constraint":
+    """What keeps a teacher to the vocabulary; EngineError or DatagenError if nothing can."""
+    from datagen.engines.guiding import Constraint
+
+    reads = load_tokenizer(teacher)
+    facts = _teacher_facts(teacher)
+    return Constraint.of(
+        cached_automaton(vocabulary, facts),
+        facts.token_bytes,
+        facts.end_ids,
+        load_model(teacher, config),
+        reads.text_ids,
+    )
+
+
+def cached_automaton(vocabulary: Vocabulary, facts: TokenizerFacts) -> TokenAutomaton:
+    """The automaton from the cache folder, or built and left there."""
+    return load_automaton(vocabulary, facts, cache_folder() / AUTOMATA, logger.info)
+
+
+def tokenizer_facts(tokenizer_json: str, end_ids: tuple[int, ...]) -> TokenizerFacts:
+    """What an automaton takes from the text of a tokenizer.json."""
+    from distill.tokens import is_byte_level, token_bytes, tokenizer_sha256
+
+    return TokenizerFacts(
+        sha256=tokenizer_sha256(tokenizer_json),
+        token_bytes=token_bytes(tokenizer_json),
+        end_ids=end_ids,
+        strips_space=not is_byte_level(tokenizer_json),
+    )
+
+
+def _teacher_facts(teacher: Teacher) -> TokenizerFacts:
+    text = (teacher.folder / "tokenizer.json").read_text(encoding="utf-8")
+    return tokenizer_facts(text, load_tokenizer(teacher).end_ids)
