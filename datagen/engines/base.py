@@ -13,24 +13,26 @@ from datagen.config import SamplingConfig
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One text to write: what the teacher is told, the words its answer must begin with, and the
-    seed of its draws.
+    """One text to write: what the teacher is told, the words its answer must begin with, the seed
+    of its draws, and, for each word that must occur in it, that word's lower-case forms.
     """
 
     prompt: str
     opening: str
     seed: int
+    required: tuple[frozenset[str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the teacher wrote (its opening included), how many tokens it drew, and whether it ended
-    by itself.
+    """What the teacher wrote (its opening included), how many tokens it drew, whether it ended by
+    itself, and how many tokens it was told (its opening included).
     """
 
     text: str
     num_tokens: int
     is_finished: bool
+    num_prompt_tokens: int
 
 
 TokensWritten = Callable[[int], None]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from datagen.engine_config import EngineConfig
 from flows.errors import FlowsError
 from flows.numerics import numerics_class
 from flows.recipes import identity_of, load_recipe
@@ -26,7 +27,7 @@ def test_the_smoke_night_runs_on_a_gpu(
 @pytest.mark.skipif(HAS_GPU, reason="says what happens where there is no GPU")
 def test_a_gpu_that_is_not_there_is_named() -> None:
     with pytest.raises(FlowsError, match=r"teacher\.device = 'cuda': expected a GPU .* found none"):
-        numerics_class(load_recipe("production").teacher)
+        numerics_class(load_recipe("production").teacher, EngineConfig())
 
 
 def test_the_device_is_part_of_no_id() -> None:
