@@ -1,6 +1,7 @@
 """Every verdict's reason, on a story that it rejects and on near ones that it does not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 
 from datagen.config import VerdictConfig
 from datagen.measures import words_of
-from datagen.plan import PromptSpec
 from datagen.verdict import (
+    LATER_REASONS,
     REASONS,
     has_odd_characters,
     has_sentence_loop,
@@ -19,10 +20,19 @@ from datagen.verdict import (
     repeated_share,
 )
 from datagen.vocabulary import load_vocabulary
+from tests.datagen.specs import story_spec
 
 AGE3 = load_vocabulary("age3")
-SPEC = PromptSpec(0, "jump", "boat", "happy", ())
-CONFIG = VerdictConfig(min_words=10, max_words=60, max_repeated_share=0.2, max_unknown_share=0.25)
+SENTENCE = "He saw a big boat on the lake."
+SPEC = replace(story_spec("jump", "boat", "happy"), sentence=SENTENCE)
+CONFIG = VerdictConfig(
+    min_words=10,
+    max_words=60,
+    max_repeated_share=0.2,
+    max_unknown_share=0.25,
+    blocked=("very bad man",),
+    max_grade=6,
+)
 GOOD = (
     "Once upon a time, there was a happy frog named Tom. He saw a big boat on the lake.\n\n"
     '"Can I jump in?" he asked. His friend said, "Yes, you can!" They played all day.'
@@ -43,14 +53,20 @@ LOOP = "The frog went to the big lake. " * 2 + "It was the lake again and the fr
 REJECTED = {
     "empty": " \n ... ",
     "odd_characters": f"**{GOOD}**",
+    "refusal": f"I'm sorry, but I can't write that story. {GOOD}",
     "assistant_talk": f"Sure, here is a short story for you: {GOOD}",
+    "blocked": f"{GOOD} A very, very bad man sat.",
     "too_short": "The happy frog can jump on the boat.",
     "too_long": f"{GOOD} Then " + ", and then ".join(f"{GOOD[24:60]}" for _ in range(4)) + ".",
     "unfinished": GOOD.removesuffix("."),
     "repetition": GOOD + " Tom was very happy now." * 3,
     "missing_words": GOOD.replace("jump", "sit"),
+    "missing_sentence": GOOD.replace("a big boat", "the big boat"),
     "unknown_words": "Happy quarks jump; boats photosynthesize electromagnetically "
-    "notwithstanding gravitational perturbations everywhere.",
+    f"notwithstanding gravitational perturbations everywhere. {SENTENCE}",
+    "hard_to_read": "Once upon a time there was a happy frog who wanted to jump and to play with "
+    "his friend and to look at the sun and to go home with his mom and his dad when it was night. "
+    f"{SENTENCE}",
 }
 
 
@@ -59,8 +75,60 @@ def test_each_reason_is_given(reason: str, text: str) -> None:
     assert _judge(text) == reason
 
 
-def test_every_reason_but_duplicate_has_its_case_in_order() -> None:
-    assert [*REJECTED, "duplicate"] == list(REASONS)
+def test_every_reason_has_its_case_in_order() -> None:
+    """But for grammar, which has a test of its own, and what the later pass says."""
+    assert [*REJECTED, "grammar", *LATER_REASONS] == list(REASONS)
+
+
+def test_a_check_that_is_not_asked_for_rejects_nothing() -> None:
+    off = CONFIG.model_copy(update={"blocked": (), "max_grade": None, "max_words": 99})
+    spec = replace(SPEC, sentence=None)
+    for reason in ("blocked", "missing_sentence", "hard_to_read"):
+        text = REJECTED[reason]
+        assert judge(text, is_finished=True, spec=spec, vocabulary=AGE3, config=off) is None
+
+
+def test_ungrammatical_text_is_rejected_where_that_is_asked_for() -> None:
+    pytest.importorskip("harper", reason="needs the extra `grammar`")
+    strict = CONFIG.model_copy(update={"max_lints_per_100_words": 1.0})
+    text = GOOD.replace("a happy frog", "a a happy frog")
+    for story, config, expected in (
+        (GOOD, strict, None),
+        (text, strict, "grammar"),
+        (text, CONFIG, None),
+    ):
+        found = judge(story, is_finished=True, spec=SPEC, vocabulary=AGE3, config=config)
+        assert found == expected
+
+
+def test_no_word_is_required_where_none_is_asked_for() -> None:
+    spec = replace(SPEC, required=())
+    text = REJECTED["missing_words"]
+    assert judge(text, is_finished=True, spec=spec, vocabulary=AGE3, config=CONFIG) is None
+    one = replace(SPEC, required=SPEC.required[1:])
+    assert judge(text, is_finished=True, spec=one, vocabulary=AGE3, config=CONFIG) is None
+
+
+def test_signs_are_let_through_that_the_recipe_names() -> None:
+    assert has_odd_characters("It costs $5 & more [now]^")
+    assert not has_odd_characters("It costs $5 & more [now]^", "$&[]^-\\")
+    assert has_odd_characters("It costs $5*", "$&[]")
+    assert has_odd_characters("- one", "-")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I cannot find your order. Let me know if you have its number.",
+        "Of course, I'll send you a new one. I hope this helps.",
+        "Thank you! Feel free to write again.\nWould you like me to call you?",
+    ],
+)
+def test_a_text_that_addresses_its_reader_may_offer_help(text: str) -> None:
+    assert is_assistant_talk(text)
+    assert not is_assistant_talk(text, addresses_reader=True)
+    assert is_assistant_talk(f"Here is a short version: {text}", addresses_reader=True)
+    assert is_assistant_talk(f"{text} As an AI, I mean it.", addresses_reader=True)
 
 
 def test_the_first_reason_wins() -> None:
@@ -174,6 +242,7 @@ def test_a_long_sentence_loops_at_the_third_time_and_a_short_one_never() -> None
 def test_unknown_words_reject_nothing_at_share_one() -> None:
     free = CONFIG.model_copy(update={"max_unknown_share": 1.0})
     text = REJECTED["unknown_words"]
+    free = free.model_copy(update={"max_grade": None})
     assert judge(text, is_finished=True, spec=SPEC, vocabulary=AGE3, config=free) is None
 
 
@@ -181,7 +250,7 @@ def test_unknown_words_reject_nothing_at_share_one() -> None:
 def test_judging_is_a_function_of_its_arguments(text: str, is_finished: bool) -> None:
     verdict = _judge(text, is_finished=is_finished)
     assert verdict == _judge(text, is_finished=is_finished)
-    assert verdict is None or verdict in REASONS[:-1]
+    assert verdict is None or verdict in set(REASONS) - set(LATER_REASONS)
 
 
 def test_real_stories_are_rarely_called_odd_talk_or_loops() -> None:
