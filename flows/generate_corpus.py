@@ -1,22 +1,31 @@
 """Tonight's stories: the night's block of the plan, shard by shard, then one pass over all of them
-for repeated texts.
+for repeats and for how much alike they are (duplicates.py).
 """
 
 import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
-import pyarrow as pa
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
 
 from datagen.generate import Order, Shard, Story, split_into_shards, write_stories
+from datagen.quality import check_grammar_is_there
+from flows.costs import Meter, close_shard, spent_so_far
 from flows.defaults import lake_folder
+from flows.diversity import expect_diversity
+from flows.duplicates import find_duplicates
+from flows.engines import make_engine
 from flows.measured import measured_stage
 from flows.night import Tonight, open_night, shard_key
+from flows.numerics import writer_class
 from flows.progress import Track, track
 from flows.recipes import Recipe
-from flows.teachers import load_model, load_tokenizer
-from warehouse.schemas import STORIES, VERDICTS
+from warehouse.schemas import COSTS, STORIES
 
 logger = logging.getLogger(__name__)
 
@@ -25,54 +34,96 @@ logger = logging.getLogger(__name__)
 def generate_corpus(recipe: Recipe, night: str, data: Path | None = None) -> str:
     """The run id of the night's stories; shards that are in the lake are not written again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
-        indices = tonight.indices
-        shards = split_into_shards(indices, recipe.shards)
-        missing = [
-            number
-            for number in range(len(shards))
-            if not tonight.lake.is_committed(STORIES.name, shard_key(tonight.unit.run_id, number))
-        ]
-        logger.info("stories: %d of %d shards are there", len(shards) - len(missing), len(shards))
-        if missing:
-            num_prompts = sum(len(shards[number]) for number in missing)
-            with (
-                measured_stage(tonight, "generate") as stage,
-                track("stories", num_prompts, "prompts") as bar,
-            ):
-                for number in missing:
-                    shard = Shard(
-                        tonight.unit.run_id, number, shards[number], tonight.claim.numerics
-                    )
-                    stage.num_tokens += write_shard(tonight, shard, bar)
+        if recipe.verdicts.max_lints_per_100_words is not None:
+            check_grammar_is_there()
+        _write_missing(tonight)
         find_duplicates(tonight)
+        expect_diversity(tonight)
         return tonight.unit.run_id
 
 
-@task(name="write shard", cache_policy=NO_CACHE, task_run_name="stories shard {shard.number}")
-def write_shard(tonight: Tonight, shard: Shard, bar: Track) -> int:
-    """Write and commit one shard; the tokens that the teacher wrote."""
-    from datagen.engines.transformers_engine import TransformersEngine
+def _write_missing(tonight: Tonight) -> None:
+    """Write the shards that the lake lacks, some at once, until a budget is used up."""
+    recipe, run_id = tonight.recipe, tonight.unit.run_id
+    written_by = writer_class(recipe.teacher, recipe.engine)
+    blocks = split_into_shards(tonight.indices, recipe.shards)
+    missing = [
+        Shard(run_id, number, block, written_by)
+        for number, block in enumerate(blocks)
+        if not tonight.lake.is_committed(STORIES.name, shard_key(run_id, number))
+    ]
+    logger.info("stories: %d of %d shards are there", len(blocks) - len(missing), len(blocks))
+    if not missing:
+        return
+    num_prompts = sum(len(shard.indices) for shard in missing)
+    spending = spent_so_far(tonight)
+    at_work: deque[PrefectFuture[dict[str, Any]]] = deque()
+    with (
+        measured_stage(tonight, "generate") as stage,
+        track("stories", num_prompts, "prompts") as bar,
+        _stopping(bar),
+    ):
 
-    recipe = tonight.recipe
-    reads = load_tokenizer(tonight.teacher)
-    engine = TransformersEngine(
-        model=load_model(tonight.teacher, recipe.teacher),
-        tokenizer=reads.tokenizer,
-        encode=reads.context_ids,
-        end_ids=reads.end_ids,
-        batch_size=recipe.teacher.batch_size,
+        def wait_for_first() -> None:
+            cost = at_work.popleft().result()
+            spending.add([cost])
+            stage.num_tokens += cost["num_tokens"]
+
+        for place, shard in enumerate(missing):
+            if len(at_work) == recipe.shards.workers:
+                wait_for_first()
+            reached = spending.reached()
+            if reached is not None:
+                _close(tonight, missing[place:], reached)
+                break
+            at_work.append(write_shard.submit(tonight, shard, bar))
+        while at_work:
+            wait_for_first()
+
+
+@contextmanager
+def _stopping(bar: Track) -> Iterator[None]:
+    """Shards at work in other threads end when the block does not end well."""
+    try:
+        yield
+    except BaseException:
+        bar.stop()
+        raise
+
+
+def _close(tonight: Tonight, shards: Sequence[Shard], reached: str) -> None:
+    """Close what a budget leaves unwritten, the last first: whenever this is killed, what is closed
+    is an end of the night's block, and the next night can begin with it.
+    """
+    num_prompts = sum(len(shard.indices) for shard in shards)
+    logger.warning(
+        "budget.%s is used up: the night goes on with the stories that it has; its last %d prompts "
+        "are left to the line's next night",
+        reached,
+        num_prompts,
     )
+    for shard in reversed(shards):
+        close_shard(tonight, shard, reached)
+
+
+@task(name="write shard", cache_policy=NO_CACHE, task_run_name="stories shard {shard.number}")
+def write_shard(tonight: Tonight, shard: Shard, bar: Track) -> dict[str, Any]:
+    """Write and commit one shard; its row of `costs`."""
+    recipe = tonight.recipe
+    meter = Meter()
+    engine = make_engine(tonight)
     order = Order(
-        vocabulary=tonight.vocabulary,
-        plan_seed=recipe.prompts.seed,
+        plan=tonight.plan,
         sampling=recipe.sampling,
         verdicts=recipe.verdicts,
         teacher_digest=tonight.teacher.digest,
+        engine=recipe.engine.identity(),
         allows_instructions=tonight.teacher.allows_instructions,
     )
     watcher = _Watcher(recipe.sampling.max_attempts, bar, is_first=shard.number == 0)
     tables = write_stories(order, shard, engine, on_tokens=bar.count_tokens, on_story=watcher.see)
-    tonight.lake.commit_shard(shard.run_id, shard.number, tables)
+    cost = meter.row(tonight, shard, watcher.num_prompt_tokens, watcher.num_tokens)
+    tonight.lake.commit_shard(shard.run_id, shard.number, {**tables, COSTS.name: cost})
     logger.info(
         "shard %d: %d prompts, %d attempts, %d accepted",
         shard.number,
@@ -80,42 +131,7 @@ def write_shard(tonight: Tonight, shard: Shard, bar: Track) -> int:
         watcher.attempts,
         watcher.accepted,
     )
-    return sum(tables[STORIES.name].column("num_tokens").to_pylist())
-
-
-@task(name="find duplicates", cache_policy=NO_CACHE)
-def find_duplicates(tonight: Tonight) -> None:
-    """Give a verdict on each accepted story of the night whose text stands earlier in the line's
-    plan.
-    """
-    run_id = tonight.unit.pass_id
-    if tonight.lake.is_committed(VERDICTS.name, shard_key(run_id, 0)):
-        return
-    oldest: dict[str, str] = {}
-    verdicts = []
-    for unit in tonight.units:
-        rows = tonight.lake.read(
-            STORIES.name,
-            run_ids=[unit.run_id],
-            columns=["story_id", "doc_id", "accepted", "plan_index", "attempt"],
-            snapshot=tonight.snapshot_of(unit),
-        ).to_pylist()
-        for row in sorted(rows, key=lambda row: (row["plan_index"], row["attempt"])):
-            if not row["accepted"]:
-                continue
-            first = oldest.setdefault(row["doc_id"], row["story_id"])
-            if first != row["story_id"] and unit == tonight.unit:
-                verdicts.append(
-                    {
-                        "story_id": row["story_id"],
-                        "run_id": run_id,
-                        "reason": "duplicate",
-                        "other_story_id": first,
-                    }
-                )
-    tonight.lake.commit_shard(
-        run_id, 0, {VERDICTS.name: pa.Table.from_pylist(verdicts, schema=VERDICTS.schema)}
-    )
+    return cast("dict[str, Any]", cost.to_pylist()[0])
 
 
 class _Watcher:
@@ -126,12 +142,16 @@ class _Watcher:
     def __init__(self, max_attempts: int, bar: Track, *, is_first: bool) -> None:
         self.attempts = 0
         self.accepted = 0
+        self.num_prompt_tokens = 0
+        self.num_tokens = 0
         self._last_attempt = max_attempts - 1
         self._bar = bar
         self._shows_next = is_first
 
     def see(self, story: Story) -> None:
         self.attempts += 1
+        self.num_prompt_tokens += story.completion.num_prompt_tokens
+        self.num_tokens += story.completion.num_tokens
         if story.reason is None:
             self.accepted += 1
             if self._shows_next:

@@ -32,7 +32,7 @@ def measured_stage(tonight: Tonight, name: str) -> Iterator[Stage]:
     """Run the block as one execution of a stage and commit its cost; a block that fails or is
     killed leaves no row.
     """
-    started_at, wall_s, cpu_s = datetime.now(UTC), time.monotonic(), _cpu_s()
+    started_at, wall_s, cpu_began_s = datetime.now(UTC), time.monotonic(), cpu_s()
     stage = Stage()
     yield stage
     run_id = digest(
@@ -51,7 +51,7 @@ def measured_stage(tonight: Tonight, name: str) -> Iterator[Stage]:
         "flow_run_id": str(flow_run.id),
         "started_at": started_at,
         "wall_s": time.monotonic() - wall_s,
-        "cpu_s": _cpu_s() - cpu_s,
+        "cpu_s": cpu_s() - cpu_began_s,
         "num_tokens": stage.num_tokens,
         "numerics": tonight.claim.numerics,
         "git_commit": _git_commit(),
@@ -61,7 +61,8 @@ def measured_stage(tonight: Tonight, name: str) -> Iterator[Stage]:
     )
 
 
-def _cpu_s() -> float:
+def cpu_s() -> float:
+    """CPU seconds of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 

@@ -18,6 +18,13 @@ from flows.errors import FlowsError
 Format = Literal["table", "csv", "json"]
 
 
+def chosen_form(*, as_csv: bool, as_json: bool) -> Format:
+    """What --csv and --json ask for; FlowsError if both were given."""
+    if as_csv and as_json:
+        raise FlowsError("--csv and --json: expected one of them, found both")
+    return "csv" if as_csv else "json" if as_json else "table"
+
+
 def write_rows(rows: pa.Table, form: Format) -> None:
     """Write all rows; a list is JSON inside CSV."""
     if form == "csv":

@@ -32,9 +32,16 @@ def terminal() -> Console:
     return Console(stderr=True)
 
 
+class StoppedError(Exception):
+    """The step was stopped by somebody else: Ctrl-C, or a fault beside this thread."""
+
+
 @dataclass(slots=True)
 class Track:
-    """One long step: how much of it is done, and what it works through besides (tokens)."""
+    """One long step: how much of it is done, and what it works through besides (tokens).
+
+    Threads that share it end once it is stopped: whoever counts tokens then gets StoppedError.
+    """
 
     label: str
     total: int
@@ -45,6 +52,7 @@ class Track:
     _said_s: float = field(default_factory=time.monotonic)
     _done: int = 0
     _tokens: int = 0
+    _is_stopped: bool = False
 
     def advance(self, done: int = 1) -> None:
         """So many more units are done."""
@@ -53,8 +61,14 @@ class Track:
 
     def count_tokens(self, tokens: int) -> None:
         """So many more tokens went by."""
+        if self._is_stopped:
+            raise StoppedError
         self._tokens += tokens
         self._show()
+
+    def stop(self) -> None:
+        """Have the threads that work on the step end at their next token."""
+        self._is_stopped = True
 
     def _show(self) -> None:
         if self._bar is not None and self._task is not None:

@@ -74,9 +74,9 @@ class RetirementRow:
 class Night:
     """What one night of a line claimed at its start, once and for all its reruns.
 
-    `ordinal` counts the line's nights from 1; `first_index` is the sum of num_indices of the
-    line's earlier claims; `parent_snapshot` is the lake that the night may read; `champion_id` is
-    the student that its challenger meets.
+    `ordinal` counts the line's nights from 1; `first_index` follows the line's last claim, less
+    what a budget left unwritten of it; `parent_snapshot` is the lake that the night may read;
+    `champion_id` is the student that its challenger meets.
     """
 
     line: str

@@ -20,7 +20,8 @@ class NightRequest:
 
     `num_indices` plan indices; `numerics`: the class of machine and engine that all its shards
     must come from; `asked`: the canonical JSON text of all that must be the same when the night is
-    run again.
+    run again; `num_unwritten`: plan indices at the end of the line's last claim that a budget left
+    unwritten, where this night begins if it is new.
     """
 
     line: str
@@ -28,6 +29,7 @@ class NightRequest:
     num_indices: int
     numerics: str
     asked: str
+    num_unwritten: int = 0
 
 
 def claimed_night(ledger: Ledger, request: NightRequest) -> Sequence[Night]:
@@ -39,11 +41,13 @@ def claimed_night(ledger: Ledger, request: NightRequest) -> Sequence[Night]:
         _refuse_another(first, request)
         return []
     earlier = [night for night in ledger.nights.values() if night.line == request.line]
+    last = max(earlier, key=lambda night: night.ordinal, default=None)
+    end = 0 if last is None else last.first_index + last.num_indices
     night = Night(
         line=request.line,
         night=request.night,
         ordinal=len(earlier) + 1,
-        first_index=sum(night.num_indices for night in earlier),
+        first_index=end - request.num_unwritten,
         num_indices=request.num_indices,
         parent_snapshot=ledger.snapshot,
         champion_id=ledger.champion(request.line),

@@ -254,26 +254,3 @@ PROMOTIONS = Table(
         ]
     ),
 )
-
-RUNS = Table(
-    "runs",
-    "one execution of one stage",
-    1,
-    False,
-    ("started_at",),
-    pa.schema(
-        [
-            RUN,
-            column("line", ID, "the recipe's name"),
-            column("night", ID, "the night"),
-            column("stage", ID, "generate, capture, train, evaluate, promote"),
-            column("flow_run_id", ID, "Prefect's id of the flow run"),
-            column("started_at", pa.timestamp("us", tz="UTC"), "start"),
-            column("wall_s", pa.float64(), "seconds by the clock"),
-            column("cpu_s", pa.float64(), "CPU seconds of the process"),
-            column("num_tokens", pa.int64(), "tokens written, captured, trained on or scored"),
-            column("numerics", ID, "engine, versions, dtype, device class, threads"),
-            column("git_commit", ID, "of the code, or unknown"),
-        ]
-    ),
-)

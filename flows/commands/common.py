@@ -40,10 +40,14 @@ Data = Annotated[
         help="Where the lake is; it is made on the first run.",
     ),
 ]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Comma separated values on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """The command with our errors as one line and exit code 2, and Ctrl-C as exit code 130."""
+    """The command with our errors as one line and exit code 2 (1 for stories that are refused), and
+    Ctrl-C as exit code 130.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -51,7 +55,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         try:
             from datagen.errors import DatagenError
             from distill.errors import DistillError
-            from flows.errors import FlowsError
+            from flows.errors import CorpusRefused, FlowsError
             from warehouse.errors import WarehouseError
 
             ours = (DatagenError, DistillError, FlowsError, WarehouseError)
@@ -69,6 +73,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
                 raise SystemExit(NOBODY_READS) from None
             if isinstance(exc, OSError):
                 _refuse(_system_error(exc), exc)
+            if isinstance(exc, CorpusRefused):
+                _refuse(str(exc), exc, DEFECT_FOUND)
             if isinstance(exc, ours):
                 _refuse(str(exc), exc)
             raise
@@ -100,11 +106,11 @@ class _Interrupt:
         signal.default_int_handler(number, frame)
 
 
-def _refuse(told: str, error: Exception) -> NoReturn:
+def _refuse(told: str, error: Exception, code: int = IMPOSSIBLE) -> NoReturn:
     """One line, whatever stands in a path or a value."""
     line = "".join(sign if sign.isprintable() else " " for sign in told)
     typer.echo(f"stillhouse: {line}", err=True)
-    raise SystemExit(IMPOSSIBLE) from error
+    raise SystemExit(code) from error
 
 
 def _system_error(error: OSError) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.common import DEFECT_FOUND, Data, guarded
+from flows.commands.common import DEFECT_FOUND, AsCsv, AsJson, Data, guarded
 from flows.defaults import DEFAULT_DATA
 
 app = typer.Typer()
@@ -21,22 +21,18 @@ def sql_command(
             help='One SELECT, as "select * from leaderboard"; `show tables` lists what there is.'
         ),
     ],
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Comma separated values on standard output.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Query the lake with SQL, read-only and over checked bytes."""
-    from flows.errors import FlowsError
-    from flows.output import write_rows
+    from flows.output import chosen_form, write_rows
     from warehouse.lake import Lake
 
-    if as_csv and as_json:
-        raise FlowsError("--csv and --json: expected one of them, found both")
+    form = chosen_form(as_csv=as_csv, as_json=as_json)
     with Lake.open(data) as lake:
         rows = lake.query(query)
-    write_rows(rows, "csv" if as_csv else "json" if as_json else "table")
+    write_rows(rows, form)
 
 
 @lake_app.command("digest")

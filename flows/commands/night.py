@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.common import Data, guarded
+from flows.commands.common import AsCsv, AsJson, Data, guarded
 from flows.defaults import DEFAULT_DATA
 from flows.stages import STAGES, Stage
 
@@ -47,6 +47,26 @@ def run_command(
     run_night(load_recipe(recipe, overrides or []), night, data, _stages(only))
 
 
+@app.command("cost")
+@guarded
+def cost_command(
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Print what the stories of each night cost: tokens read and written, seconds, price.
+
+    Prices come from the recipe's section [budget]; where it names none, the column is empty. By
+    shard: `stillhouse sql "select * from costs"`; by stage: `... "select * from runs"`.
+    """
+    from flows.output import chosen_form, write_rows
+    from warehouse.lake import Lake
+
+    with Lake.open(data) as lake:
+        rows = lake.query("SELECT * EXCLUDE (ordinal) FROM nightly_costs")
+    write_rows(rows, chosen_form(as_csv=as_csv, as_json=as_json))
+
+
 @app.command("tell")
 @guarded
 def tell_command(
@@ -58,13 +78,20 @@ def tell_command(
     ] = None,
     line: Annotated[str, typer.Option(help="Whose champion tells the story.")] = "quickstart",
     seed: Annotated[int, typer.Option(min=0, help="Another seed tells another story.")] = 0,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            help="Only words and signs of this vocabulary, a shipped one (age3) or a file; "
+            "words asked for are drawn in. Left out: any words."
+        ),
+    ] = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Let a line's champion tell a story."""
     from flows.telling import tell
 
     asked = [word.strip() for word in words.split(",")] if words else None
-    typer.echo(tell(data, line, asked, seed))
+    typer.echo(tell(data, line, asked, seed, vocabulary))
 
 
 def _stages(only: str | None) -> tuple[Stage, ...]:

@@ -27,6 +27,17 @@ def test_nights_of_a_line_get_ordinals_and_blocks_that_follow_each_other(tmp_pat
         assert lake.manifest.nights() == [first, second, other, third]
 
 
+def test_a_night_begins_where_a_budget_stopped_the_last_one(tmp_path: Path) -> None:
+    with Lake.open(tmp_path, create=True) as lake:
+        claim = lake.manifest.claim_night
+        claim(_ASKED)
+        second = claim(replace(_ASKED, night="2", num_unwritten=40))
+        assert second.first_index == 60
+        assert claim(replace(_ASKED, night="2", num_unwritten=0)) == second
+        third = claim(replace(_ASKED, night="3"))
+        assert third.first_index == 160
+
+
 def test_a_claim_is_read_back_by_every_rerun(tmp_path: Path) -> None:
     with Lake.open(tmp_path, create=True) as lake:
         lake.commit_shard("run", 0, {"words": some_rows("words", "run")})

@@ -1,0 +1,66 @@
+"""Tables that hold clocks, rates and prices: what work cost, never what it was."""
+
+import pyarrow as pa
+
+from warehouse.columns import ID, RUN, Table, column
+
+RUNS = Table(
+    "runs",
+    "one execution of one stage",
+    1,
+    False,
+    ("started_at",),
+    pa.schema(
+        [
+            RUN,
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night"),
+            column("stage", ID, "generate, capture, train, evaluate, promote"),
+            column("flow_run_id", ID, "Prefect's id of the flow run"),
+            column("started_at", pa.timestamp("us", tz="UTC"), "start"),
+            column("wall_s", pa.float64(), "seconds by the clock"),
+            column("cpu_s", pa.float64(), "CPU seconds of the process"),
+            column("num_tokens", pa.int64(), "tokens written, captured, trained on or scored"),
+            column("numerics", ID, "engine, versions, dtype, device class, threads"),
+            column("git_commit", ID, "of the code, or unknown"),
+        ]
+    ),
+)
+
+COSTS = Table(
+    "costs",
+    "one shard of a night's stories, and what it cost to write",
+    1,
+    False,
+    ("shard",),
+    pa.schema(
+        [
+            RUN,
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night"),
+            column("shard", pa.int32(), "shard number in the run"),
+            column("num_prompts", pa.int64(), "prompts of the plan that the shard takes"),
+            column("engine", ID, "who wrote it, as the shard's stories name it (numerics)"),
+            column("num_prompt_tokens", pa.int64(), "tokens that the teacher read, all attempts"),
+            column("num_tokens", pa.int64(), "tokens that the teacher wrote, all attempts"),
+            column("wall_s", pa.float64(), "seconds by the clock"),
+            column("cpu_s", pa.float64(), "CPU seconds of the process"),
+            column(
+                "accelerator_s", pa.float64(), "seconds by the clock that an accelerator was held"
+            ),
+            column(
+                "price",
+                pa.float64(),
+                "in the recipe's currency; null where the recipe names no price",
+                nullable=True,
+            ),
+            column("currency", ID, "of the price, as the recipe names it", nullable=True),
+            column(
+                "reached",
+                ID,
+                "the budget that was used up before this shard, which was not written; null else",
+                nullable=True,
+            ),
+        ]
+    ),
+)
