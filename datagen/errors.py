@@ -8,5 +8,13 @@ class DatagenError(ValueError):
     """
 
 
+class EngineError(DatagenError):
+    """An engine cannot write: a server refuses what it was asked, or does not answer."""
+
+
 class VocabularyError(DatagenError):
     """A controlled vocabulary is unknown or its file is wrong."""
+
+
+class FamilyError(DatagenError):
+    """A prompt family is unknown, its file is wrong, or it does not fit the vocabulary."""

@@ -16,6 +16,7 @@ from distill.targets import CaptureFacts
 from distill.tokens import word_start_mask
 from flows.corpus import CorpusStory, accepted_stories
 from flows.defaults import lake_folder
+from flows.diversity import expect_diversity
 from flows.measured import measured_stage
 from flows.night import Tonight, Unit, open_night, shard_key
 from flows.progress import track
@@ -35,6 +36,7 @@ def capture_targets(recipe: Recipe, night: str, data: Path | None = None) -> lis
     lake are not captured again.
     """
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
+        expect_diversity(tonight)
         missing = [
             (run_id, number, stories)
             for unit in tonight.units

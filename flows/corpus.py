@@ -2,30 +2,43 @@
 side of the split it is.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
+from distill.students.presets import preset_named
 from flows.night import Tonight, Unit
+from flows.teachers import Teacher, load_tokenizer
+from warehouse.lake import Lake
+from warehouse.schemas import IMPORTS
 from warehouse.split import is_held_out
+
+# Ids beside a text's own: start, end, and what a tokenizer puts before a first word.
+_SYMBOLS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusStory:
-    """One accepted story. `words` are the required lemmas: verb, noun, adjective; `prompt` is what
-    the teacher was told.
+    """One accepted story, or a text of an import. `words` are the required lemmas, of which there
+    may be none; `prompt` is what the teacher was told, empty for a text that it did not write;
+    `plan_index` is its place in the plan of its own night, or in its import.
     """
 
     story_id: str
     doc_id: str
     text: str
     prompt: str
-    words: tuple[str, str, str]
+    words: tuple[str, ...]
+    plan_index: int
     num_bytes: int
     is_held_out: bool
 
 
 def accepted_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     """The unit's accepted stories in plan order, less those that its pass spoke against."""
+    if unit.is_import:
+        return imported_texts(tonight, unit)
     snapshot = tonight.snapshot_of(unit)
 
     def rows_of(table: str, run_id: str) -> list[dict[str, Any]]:
@@ -42,6 +55,42 @@ def accepted_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     accepted.sort(key=lambda row: int(row["plan_index"]))
     share = tonight.recipe.night.held_out_share
     return [_story(row, prompts[row["prompt_id"]], share) for row in accepted]
+
+
+def imported_texts(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
+    """The import's accepted texts in its order, less those that do not fit the recipe's students.
+
+    A text to be trained on has at most recipe.most_story_tokens teacher tokens. One that is held
+    out must fit every student that is ever measured on it, also one whose every id is a byte, and
+    is used for nothing if it does not. None holds one of the teacher's special symbols.
+    """
+    share = tonight.recipe.night.held_out_share
+    preset = preset_named(tonight.recipe.train.preset)
+    most_bytes = preset.max_position_embeddings - _SYMBOLS
+    lengths = token_counts(tonight.lake, unit.run_id, tonight.teacher)
+    texts = []
+    for place, row in enumerate(_accepted_rows(tonight.lake, unit.run_id)):
+        text = _imported(row, place, share)
+        fits = text.num_bytes <= most_bytes or not text.is_held_out
+        num_tokens = lengths[text.doc_id]
+        if fits and num_tokens is not None and num_tokens <= tonight.recipe.most_story_tokens:
+            texts.append(text)
+    return texts
+
+
+@lru_cache(maxsize=8)
+def token_counts(lake: Lake, run_id: str, teacher: Teacher) -> Mapping[str, int | None]:
+    """By doc_id, the teacher tokens of each accepted text of an import; None for one that spells a
+    special symbol, which would be read as that.
+    """
+    reads = load_tokenizer(teacher)
+    special = set(reads.tokenizer.get_added_vocab().values())
+    counts: dict[str, int | None] = {}
+    for row in _accepted_rows(lake, run_id):
+        # Longer texts than the teacher reads are among them, and it need not warn of each.
+        ids = reads.tokenizer.encode(row["text"], add_special_tokens=False, verbose=False)
+        counts[row["doc_id"]] = None if special & set(ids) else len(ids)
+    return counts
 
 
 def training_stories(tonight: Tonight) -> list[CorpusStory]:
@@ -65,7 +114,34 @@ def _story(row: dict[str, Any], prompt: dict[str, Any], held_out_share: float) -
         doc_id=row["doc_id"],
         text=row["text"],
         prompt=prompt["text"],
-        words=(prompt["verb"], prompt["noun"], prompt["adjective"]),
+        words=_words(prompt),
+        plan_index=row["plan_index"],
+        num_bytes=row["num_bytes"],
+        is_held_out=is_held_out(row["split_digest"], held_out_share),
+    )
+
+
+def _words(prompt: dict[str, Any]) -> tuple[str, ...]:
+    """Prompts of version 1 have a column for each of their three words."""
+    if prompt["words"] is None:
+        return (prompt["verb"], prompt["noun"], prompt["adjective"])
+    return tuple(prompt["words"])
+
+
+def _accepted_rows(lake: Lake, run_id: str) -> Iterator[dict[str, Any]]:
+    columns = ["doc_id", "text", "num_bytes", "split_digest", "accepted"]
+    for rows in lake.shards(IMPORTS.name, run_ids=[run_id], columns=columns):
+        yield from rows.filter(rows.column("accepted")).to_pylist()
+
+
+def _imported(row: dict[str, Any], place: int, held_out_share: float) -> CorpusStory:
+    return CorpusStory(
+        story_id=row["doc_id"],
+        doc_id=row["doc_id"],
+        text=row["text"],
+        prompt="",
+        words=(),
+        plan_index=place,
         num_bytes=row["num_bytes"],
         is_held_out=is_held_out(row["split_digest"], held_out_share),
     )

@@ -9,3 +9,7 @@ class FlowsError(ValueError):
 
 class TransientError(FlowsError):
     """Something outside did not answer this time; the same may work a little later."""
+
+
+class CorpusRefused(FlowsError):
+    """A night's stories break a limit of their recipe: a defect that was found, so exit code 1."""

@@ -17,7 +17,6 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from datagen.measures import required_hits, unknown_words, words_of
-from datagen.plan import PromptSpec
 from flows.corpus import held_out_stories
 from flows.defaults import lake_folder
 from flows.errors import FlowsError
@@ -239,25 +238,25 @@ def _told_stories(tonight: Tonight, bench: Bench, role: str, run_id: str) -> lis
     subject = bench.subject(role)
     assert subject is not None
     config = tonight.recipe.evaluate
-    words = [story.words for story in held_out_stories(tonight, tonight.unit)][: config.num_samples]
+    stories = held_out_stories(tonight, tonight.unit)[: config.num_samples]
     model, space = load_checked_student(tonight.lake, subject.subject_id)
     samples = sample_stories(
         model,
         space,
-        words,
+        [story.words or None for story in stories],
         seed=config.seed,
         sampling=Sampling(config.temperature, config.max_new_tokens, config.top_k),
     )
     rows = []
-    for place, (asked, sample) in enumerate(zip(words, samples, strict=True)):
+    for place, (story, sample) in enumerate(zip(stories, samples, strict=True)):
         told = words_of(sample.text)
-        spec = PromptSpec(place, *asked, features=())
+        spec = tonight.plan[story.plan_index]
         rows.append(
             {
                 "student_id": subject.subject_id,
                 "run_id": run_id,
                 "sample": place,
-                "words": list(asked),
+                "words": list(story.words),
                 "text": sample.text,
                 "num_required_hit": required_hits(told, spec, tonight.vocabulary),
                 "num_words": len(told),
@@ -277,10 +276,12 @@ def _sample_figures(bench: Bench, generations: Sequence[dict[str, Any]]) -> list
         rows = [row for row in generations if row["student_id"] == subject.subject_id]
         if not rows:
             continue
-        hits = [row["num_required_hit"] / len(row["words"]) for row in rows]
+        asked = [row for row in rows if row["words"]]
+        hits = [row["num_required_hit"] / len(row["words"]) for row in asked]
         known = [1 - row["num_unknown_words"] / max(row["num_words"], 1) for row in rows]
         suite_digest = digest([row["words"] for row in rows])
-        for metric in (share("required_words", hits), share("adherence", known)):
+        words = [share("required_words", hits)] if hits else []
+        for metric in (*words, share("adherence", known)):
             figures.append(_figure(subject, SAMPLES, suite_digest, metric))
     return figures
 

@@ -9,53 +9,68 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from datagen import generate, prompts
+from datagen.families import load_family
+from datagen.plan import Plan
 from datagen.vocabulary import Vocabulary, load_vocabulary
+from distill.students.presets import preset_named
 from flows.errors import FlowsError
 from flows.holding import hold_line
 from flows.numerics import numerics_class
 from flows.recipes import Recipe, identity_of
 from flows.teachers import Say, Teacher, find_teacher
+from warehouse.exchange import import_run
 from warehouse.identity import canonical_json, digest
 from warehouse.lake import Lake
 from warehouse.ledger import Night
 from warehouse.nights import NightRequest
-from warehouse.schemas import VERDICTS
+from warehouse.schemas import COSTS, VERDICTS
 
 # What the stories of a night follow from; the other sections of a recipe come after them.
-_STORY_SECTIONS = ("prompts", "sampling", "verdicts", "shards", "teacher")
+_STORY_SECTIONS = ("prompts", "sampling", "verdicts", "shards", "teacher", "engine")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-DUPLICATES_VERSION = 1
+DUPLICATES_VERSION = 2
+# Raise when other documents of an import are used.
+IMPORT_CHOICE_VERSION = 1
+_PASS_SECTIONS = ("duplicates", "diversity")
+# The fact of a pass that names the limits of [diversity] which the night's stories break.
+BREAKS = "breaks"
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """The stories of one night: the run that wrote them, and the pass that looked for texts in
-    them that stand earlier in the line.
+    them that stand earlier in the line. Or an import: its run, and the choice of what fits.
     """
 
     run_id: str
     pass_id: str
+    is_import: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Tonight:
-    """A claimed night with its open lake, its teacher's description and its vocabulary.
+    """A claimed night with its open lake, its teacher's description and its plan.
 
-    `units`: the line's earlier nights whose stories were all in the lake when this night began,
-    oldest first, and last its own.
+    `units`: the recipe's imports, then the line's earlier nights whose stories were all in the lake
+    when this night began, oldest first, and last its own.
     """
 
     recipe: Recipe
     lake: Lake
     claim: Night
     teacher: Teacher
-    vocabulary: Vocabulary
+    plan: Plan
     units: tuple[Unit, ...]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words that the plan draws from."""
+        return self.plan.vocabulary
 
     @property
     def indices(self) -> range:
@@ -83,8 +98,8 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
     the lake is made if there is none.
 
     Raises FlowsError for a bad label, a missing teacher or a recipe that does not fit the line's
-    earlier nights, DatagenError for a bad vocabulary, NightConflictError if the night was claimed
-    for another recipe, teacher, vocabulary or numerics class.
+    earlier nights, DatagenError for a bad vocabulary or family, NightConflictError if the night was
+    claimed for another recipe, teacher, vocabulary, family or numerics class.
     """
     if not _LABEL.fullmatch(night):
         raise FlowsError(
@@ -92,14 +107,16 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
             "2026-11-21"
         )
     teacher = find_teacher(recipe.teacher.model, say)
-    vocabulary = load_vocabulary(recipe.prompts.vocabulary)
-    asked = _asked(recipe, teacher, vocabulary)
+    family = load_family(recipe.prompts.family)
+    vocabulary = load_vocabulary(recipe.prompts.vocabulary, needs=family.parts_of_speech)
+    plan = Plan(vocabulary, family, recipe.prompts.seed)
+    asked = _asked(recipe, teacher, plan)
     data = data.absolute()
     request = NightRequest(
         line=recipe.name,
         night=night,
         num_indices=recipe.night.num_prompts,
-        numerics=numerics_class(recipe.teacher),
+        numerics=numerics_class(recipe.teacher, recipe.engine),
         asked=canonical_json(asked).decode(),
     )
     with (
@@ -107,8 +124,14 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
         Lake.open(data, create=True) as lake,
     ):
         _check_line(lake, request, asked)
+        imports = {name: import_run(lake, name) for name in recipe.night.imports}
+        if imports:
+            request = replace(request, asked=canonical_json({**asked, "imports": imports}).decode())
+        request = replace(request, num_unwritten=_num_unwritten(lake, recipe.name))
         claim = lake.manifest.claim_night(request)
-        yield Tonight(recipe, lake, claim, teacher, vocabulary, units_until(lake, claim))
+        brought_in = [_import_unit(run_id, recipe) for run_id in imports.values()]
+        units = (*brought_in, *units_until(lake, claim))
+        yield Tonight(recipe, lake, claim, teacher, plan, units)
 
 
 def shard_key(run_id: str, shard: int) -> str:
@@ -117,24 +140,30 @@ def shard_key(run_id: str, shard: int) -> str:
 
 
 def units_until(lake: Lake, claim: Night) -> tuple[Unit, ...]:
-    """The units that a claimed night may use, oldest first, its own last.
+    """The units that a claimed night may use, oldest first, its own last."""
+    for night, units in units_by_night(lake, claim.line):
+        if night.ordinal == claim.ordinal:
+            return units
+    raise AssertionError(f"the claim of {claim.line}, night {claim.night} is not in its lake")
+
+
+def units_by_night(lake: Lake, line: str) -> Iterator[tuple[Night, tuple[Unit, ...]]]:
+    """Every claimed night of the line in the order of the claims, with the units that it may use,
+    its own last.
 
     Each night of the line looked at the units that were finished when it began, so the passes are
-    found by walking the claims in their order.
+    found by walking the claims in their order. Stories that break a limit of their recipe are used
+    by no other night.
     """
-    units: list[Unit] = []
-    for night in sorted(lake.manifest.nights(claim.line), key=lambda other: other.ordinal):
-        before = [
-            unit
-            for unit in units
-            if lake.is_committed(
-                VERDICTS.name, shard_key(unit.pass_id, 0), snapshot=night.parent_snapshot
-            )
-        ]
-        units.append(_unit(night, before))
-        if night.ordinal == claim.ordinal:
-            return (*before, units[-1])
-    raise AssertionError(f"the claim of {claim.line}, night {claim.night} is not in its lake")
+    ledger = lake.manifest.ledger()
+    units: list[tuple[Unit, int]] = []
+    for night in sorted(lake.manifest.nights(line), key=lambda other: other.ordinal):
+        before = [unit for unit, since in units if since <= night.parent_snapshot]
+        own = _unit(night, before)
+        key = (VERDICTS.name, shard_key(own.pass_id, 0))
+        if key in ledger.shards and not json.loads(ledger.shards[key].facts).get(BREAKS):
+            units.append((own, ledger.since[key]))
+        yield night, (*before, own)
 
 
 def _unit(night: Night, before: Sequence[Unit]) -> Unit:
@@ -148,26 +177,47 @@ def _unit(night: Night, before: Sequence[Unit]) -> Unit:
         asked["versions"]["prompt"],
         asked["teacher_digest"],
         asked["vocabulary_digest"],
-        {name: asked["recipe"][name] for name in _STORY_SECTIONS},
+        *([asked["family_digest"]] if "family_digest" in asked else []),
+        {name: asked["recipe"][name] for name in _STORY_SECTIONS if name in asked["recipe"]},
         night.numerics,
         [night.first_index, night.first_index + night.num_indices],
     )
-    others = [unit.run_id for unit in before]
-    return Unit(run_id, digest("duplicates", asked["versions"]["duplicates"], others, run_id))
+    limits = [asked["recipe"][name] for name in _PASS_SECTIONS if name in asked["recipe"]]
+    version = asked["versions"]["duplicates"]
+    others = [unit.run_id if version == 1 else unit.pass_id for unit in before]
+    return Unit(run_id, digest("duplicates", version, others, run_id, *limits))
 
 
-def _asked(recipe: Recipe, teacher: Teacher, vocabulary: Vocabulary) -> dict[str, Any]:
+def _import_unit(run_id: str, recipe: Recipe) -> Unit:
+    """An import as this recipe's students read it: what fits them is a part of its identity."""
+    positions = preset_named(recipe.train.preset).max_position_embeddings
+    chosen = digest("fitting", IMPORT_CHOICE_VERSION, run_id, recipe.most_story_tokens, positions)
+    return Unit(run_id, chosen, is_import=True)
+
+
+def _asked(recipe: Recipe, teacher: Teacher, plan: Plan) -> dict[str, Any]:
     return {
         "recipe": identity_of(recipe),
         "teacher_digest": teacher.digest,
         "allows_instructions": teacher.allows_instructions,
-        "vocabulary_digest": vocabulary.digest,
+        "vocabulary_digest": plan.vocabulary.digest,
+        "family_digest": plan.family.digest,
         "versions": {
             "generate": generate.STAGE_VERSION,
             "prompt": prompts.PROMPT_VERSION,
             "duplicates": DUPLICATES_VERSION,
         },
     }
+
+
+def _num_unwritten(lake: Lake, line: str) -> int:
+    """Plan indices at the end of the line's last claim that a budget left unwritten."""
+    nights = lake.manifest.nights(line)
+    if not nights:
+        return 0
+    last = _unit(max(nights, key=lambda night: night.ordinal), []).run_id
+    rows = lake.read(COSTS.name, run_ids=[last], columns=["num_prompts", "reached"]).to_pylist()
+    return sum(row["num_prompts"] for row in rows if row["reached"] is not None)
 
 
 def _check_line(lake: Lake, request: NightRequest, asked: dict[str, Any]) -> None:

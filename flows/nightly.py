@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from flows.artifacts import show_night
 from flows.capture_targets import capture_targets
 from flows.defaults import lake_folder, night_label
-from flows.errors import FlowsError, TransientError
+from flows.errors import CorpusRefused, FlowsError, TransientError
 from flows.evaluate_student import evaluate_student
 from flows.generate_corpus import generate_corpus
 from flows.night import Tonight, open_night
@@ -67,10 +67,14 @@ def nightly(
     _check_starts()
     fetch_teacher(recipe.teacher.model)
     with open_night(recipe, night_label(night), lake_folder(data), logger.info) as tonight:
-        for stage in STAGES:
-            if stage in stages:
-                logger.info("%s: %s", tonight.label, stage)
-                _FLOWS[stage](recipe, tonight.claim.night, tonight.lake.root)
+        try:
+            for stage in STAGES:
+                if stage in stages:
+                    logger.info("%s: %s", tonight.label, stage)
+                    _FLOWS[stage](recipe, tonight.claim.night, tonight.lake.root)
+        except CorpusRefused:
+            close_night(tonight)  # its page and the catalog show why
+            raise
         close_night(tonight)
         show_night(tonight)
 

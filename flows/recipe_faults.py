@@ -97,7 +97,9 @@ def _number(field: FieldInfo) -> type | None:
 
 
 def _expected(field: FieldInfo) -> str | None:
-    """The kind of number and its range; None for what is no number."""
+    """The kind of number and its range, or true or false; None for anything else."""
+    if field.annotation is bool:
+        return "true or false"
     kind = _number(field)
     if kind is None:
         return None

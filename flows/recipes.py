@@ -14,7 +14,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from datagen.config import PromptConfig, SamplingConfig, ShardConfig, VerdictConfig
+from datagen.config import (
+    DiversityConfig,
+    DuplicateConfig,
+    PromptConfig,
+    SamplingConfig,
+    ShardConfig,
+    VerdictConfig,
+)
+from datagen.engine_config import EngineConfig
 from distill.config import (
     CaptureConfig,
     EvaluateConfig,
@@ -23,6 +31,7 @@ from distill.config import (
     TrainConfig,
 )
 from distill.students.presets import preset_named
+from flows.budget import BudgetConfig
 from flows.errors import FlowsError
 from flows.recipe_faults import check_numbers, first_fault
 
@@ -81,6 +90,15 @@ class NightConfig(BaseModel):
             "share of the stories that no student is trained on, chosen by their required words"
         ),
     )
+    imports: tuple[str, ...] = Field(
+        default=(),
+        max_length=100,
+        description=(
+            "imports (`stillhouse corpus list`) whose accepted texts students are trained and "
+            "measured on as well, captured without a prompt; a night keeps to the ones it began "
+            "with"
+        ),
+    )
 
 
 class Recipe(BaseModel):
@@ -98,12 +116,23 @@ class Recipe(BaseModel):
     prompts: PromptConfig
     sampling: SamplingConfig
     verdicts: VerdictConfig
+    duplicates: DuplicateConfig
+    diversity: DiversityConfig
     shards: ShardConfig
     token_space: TokenSpaceConfig
     capture: CaptureConfig
     train: TrainConfig
     evaluate: EvaluateConfig
     promote: PromoteConfig
+    engine: EngineConfig = Field(default=EngineConfig())
+    budget: BudgetConfig = Field(default=BudgetConfig())
+
+    @property
+    def most_story_tokens(self) -> int:
+        """Teacher tokens of a text that leaves a student room for its words' line, and for ids of
+        its own where the teacher has one.
+        """
+        return int(_STORY_SHARE * preset_named(self.train.preset).max_position_embeddings)
 
     @model_validator(mode="before")
     @classmethod
@@ -126,6 +155,11 @@ class Recipe(BaseModel):
                 f"sampling.soft_limit_tokens = {self.sampling.soft_limit_tokens}: expected at most "
                 f"sampling.max_new_tokens, {found} (equal to it: no soft limit)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _engine_can_do_what_is_asked(self) -> Self:
+        self.engine.check_sampling(self.sampling)
         return self
 
     @model_validator(mode="after")
@@ -207,16 +241,26 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def identity_of(recipe: Recipe) -> Mapping[str, Any]:
     """What the recipe asks for, as JSON values: all of it but its prose, and what stands elsewhere:
-    the teacher's and vocabulary's files by digest, the device in the numerics class.
+    the teacher's, vocabulary's and family's files by digest, imports by their runs, the device in
+    the numerics class.
 
-    How often a checkpoint is written changes no bit of the result, so it is left out too.
+    How often a checkpoint is written and how many shards are written at once change no bit of the
+    result, so they are left out too, and so is the budget, which cuts a night short and is no part
+    of what was asked for; of the engine only what decides on the stories is in, and nothing of the
+    default one.
     """
-    return recipe.model_dump(
+    engine = recipe.engine.identity()
+    asked = recipe.model_dump(
         mode="json",
         exclude={
             "description": True,
             "teacher": {"model", "device"},
-            "prompts": {"vocabulary"},
+            "night": {"imports"},
+            "prompts": {"vocabulary", "family"},
             "train": {"checkpoint_every_steps"},
+            "shards": {"workers"},
+            "budget": True,
+            "engine": True,
         },
     )
+    return asked if engine is None else {**asked, "engine": engine}

@@ -22,6 +22,7 @@ from distill.trimming import trim_tokenizer
 from flows.capture_targets import capture_facts, capture_run_id
 from flows.corpus import CorpusStory, training_stories
 from flows.defaults import lake_folder
+from flows.diversity import expect_diversity
 from flows.errors import FlowsError
 from flows.measured import measured_stage
 from flows.model_card import model_card
@@ -63,6 +64,7 @@ def train_student(recipe: Recipe, night: str, data: Path | None = None) -> dict[
     trained again.
     """
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
+        expect_diversity(tonight)
         training_set = build_training_set(tonight)
         students = student_ids(tonight, training_set)
         for student in students.values():
@@ -221,7 +223,7 @@ def _alpha(tonight: Tonight, role: str) -> float:
 
 def _prefix(tonight: Tonight, space: TokenSpace, story: CorpusStory) -> Sequence[int]:
     has_line = has_words_line(story.doc_id, tonight.recipe.train.words_line_share)
-    ids: list[int] = prefix_ids(space, story.words if has_line else None).tolist()
+    ids: list[int] = prefix_ids(space, story.words if has_line and story.words else None).tolist()
     return ids
 
 

@@ -1,5 +1,5 @@
-"""What a table of the lake is made of: the form in which story_tables.py and student_tables.py
-state theirs.
+"""What a table of the lake is made of: the form in which story_tables.py, student_tables.py and
+measured_tables.py state theirs.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import pyarrow as pa
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table of the lake: its name, what one row is, its columns, and the columns that its rows
-    are sorted by. A new version may add nullable columns, and change nothing else.
+    are sorted by. A new version may add nullable columns or let a column be null, and change
+    nothing else.
     """
 
     name: str

@@ -45,3 +45,7 @@ class QueryError(WarehouseError):
 
 class StorageError(WarehouseError):
     """The disk or its permissions stopped a write or a read."""
+
+
+class ExchangeError(WarehouseError):
+    """A corpus cannot be read from where it is said to be, or not be written where it is asked."""

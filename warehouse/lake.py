@@ -6,7 +6,7 @@ invisible: readers ask the manifest and never list a folder.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from warehouse.identity import Json, digest
 from warehouse.ledger import FileRow
 from warehouse.manifest import Manifest
 from warehouse.publishing import CATALOG_NAME, publish_catalog
+from warehouse.runs import commit_run, drop_files
 from warehouse.shards import read_shard
 from warehouse.verification import MANIFEST_NAME, Defect, verify_lake
 
@@ -90,10 +91,24 @@ class Lake:
             added = self.manifest.append(lambda ledger: [] if is_taken(ledger, commit) else rows)
             is_new = bool(added)
             if not is_new:
-                self._drop(files)
+                drop_files(self.root, self.manifest, files)
         if not is_new:
             warn_of_other_rows(self.manifest.ledger(), commit)
         return is_new
+
+    def commit_run(
+        self,
+        run_id: str,
+        shards: Iterable[Mapping[str, pa.Table]],
+        *,
+        facts: Mapping[str, Json] | None = None,
+    ) -> bool:
+        """True if all shards of the run are now in the lake, in one transaction: no reader ever
+        sees some of them. False, with nothing changed, if the run was committed before.
+
+        Memory holds one shard at a time. Raises as commit_shard does.
+        """
+        return commit_run(self.root, self.manifest, run_id, shards, facts or {})
 
     def read(
         self,
@@ -108,21 +123,24 @@ class Lake:
         `run_ids`: of these runs only. `columns`: these, in this order. `snapshot`: as the lake was
         then. Raises FileDamagedError where a byte that was needed changed.
         """
-        spec = table_named(table)
-        unknown = sorted(set(columns or ()) - set(spec.schema.names))
-        if unknown:
-            raise RowsError(
-                f"{table} has no column {', '.join(unknown)}; it has {', '.join(spec.schema.names)}"
-            )
-        names = spec.schema.names if columns is None else list(columns)
-        schema = pa.schema([spec.schema.field(name) for name in names])
-        files = self.manifest.ledger().live_files(table, snapshot)
-        parts = [
-            read_shard(self.root, file.stored(), spec, names)
-            for file in files
-            if run_ids is None or _run_id_of(file) in run_ids
-        ]
-        return pa.concat_tables([schema.empty_table(), *parts])
+        parts = self.shards(table, run_ids=run_ids, columns=columns, snapshot=snapshot)
+        return pa.concat_tables([_asked_schema(table, columns).empty_table(), *parts])
+
+    def shards(
+        self,
+        table: str,
+        *,
+        run_ids: Collection[str] | None = None,
+        columns: Sequence[str] | None = None,
+        snapshot: int | None = None,
+    ) -> Iterator[pa.Table]:
+        """The same rows as `read`, one file of the table after the other, so that memory holds one
+        shard however large the lake is.
+        """
+        names = _asked_schema(table, columns).names
+        for file in list(self.manifest.ledger().live_files(table, snapshot)):
+            if run_ids is None or _run_id_of(file) in run_ids:
+                yield read_shard(self.root, file.stored(), table_named(table), names)
 
     def facts(self, table: str, run_id: str) -> dict[str, Json]:
         """What commit_shard was given as `facts` for the table's shards of a run, merged; {} if
@@ -156,15 +174,17 @@ class Lake:
         """
         return run_query(self.root, self.manifest.ledger(), sql, parameters, snapshot)
 
-    def digest(self) -> str:
-        """The lake content digest: equal for equal rows, however often the work was killed or in
-        what order it was done.
+    def digest(self, *, snapshot: int | None = None) -> str:
+        """The lake content digest, now or as it was at that snapshot: equal for equal rows, however
+        often the work was killed or in what order it was done.
         """
+        ledger = self.manifest.ledger()
+        last = ledger.snapshot if snapshot is None else snapshot
         return digest(
             sorted(
                 [row.table_name, row.shard_key, row.content_digest]
-                for row in self.manifest.ledger().shards.values()
-                if table_named(row.table_name).is_content
+                for key, row in ledger.shards.items()
+                if table_named(row.table_name).is_content and ledger.since[key] <= last
             )
         )
 
@@ -185,12 +205,16 @@ class Lake:
         """
         return publish_catalog(self.root, self.manifest.ledger())
 
-    def _drop(self, files: Sequence[FileRow]) -> None:
-        """Delete what a lost race wrote; a file of equal bytes has the winner's name and stays."""
-        known = self.manifest.ledger().files
-        for file in files:
-            if file.path not in known:
-                (self.root / file.path).unlink(missing_ok=True)
+
+def _asked_schema(table: str, columns: Sequence[str] | None) -> pa.Schema:
+    """The table's columns that are asked for, in that order; RowsError for one it has not."""
+    schema = table_named(table).schema
+    unknown = sorted(set(columns or ()) - set(schema.names))
+    if unknown:
+        raise RowsError(
+            f"{table} has no column {', '.join(unknown)}; it has {', '.join(schema.names)}"
+        )
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
 
 
 def _run_id_of(file: FileRow) -> str:

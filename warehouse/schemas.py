@@ -1,5 +1,5 @@
-"""Every table of the lake by name; story_tables.py and student_tables.py define their columns,
-each in one place, with its unit and meaning.
+"""Every table of the lake by name; story_tables.py, student_tables.py and measured_tables.py define
+their columns, each in one place, with its unit and meaning.
 
 A table is *content* (its rows follow from what was asked, so a killed and resumed night has the
 same ones) or *measured* (its rows hold clocks, rates and hosts). Every row carries the run that
@@ -8,14 +8,22 @@ that saw it.
 """
 
 from warehouse.columns import Table
-from warehouse.story_tables import PROMPTS, STORIES, TARGETS, VERDICTS, WORDS
+from warehouse.measured_tables import COSTS, RUNS
+from warehouse.story_tables import (
+    CORPUS_MEASURES,
+    IMPORTS,
+    PROMPTS,
+    STORIES,
+    TARGETS,
+    VERDICTS,
+    WORDS,
+)
 from warehouse.student_tables import (
     CHECKPOINTS,
     EVALUATIONS,
     GENERATIONS,
     PROMOTIONS,
     RELIABILITY,
-    RUNS,
     SCORES,
     TRAIN_STEPS,
     TRAINING_DOCUMENTS,
@@ -23,8 +31,11 @@ from warehouse.student_tables import (
 
 __all__ = [
     "CHECKPOINTS",
+    "CORPUS_MEASURES",
+    "COSTS",
     "EVALUATIONS",
     "GENERATIONS",
+    "IMPORTS",
     "PROMOTIONS",
     "PROMPTS",
     "RELIABILITY",
@@ -47,7 +58,9 @@ TABLES: dict[str, Table] = {
         STORIES,
         WORDS,
         VERDICTS,
+        CORPUS_MEASURES,
         TARGETS,
+        IMPORTS,
         TRAINING_DOCUMENTS,
         CHECKPOINTS,
         TRAIN_STEPS,
@@ -57,5 +70,6 @@ TABLES: dict[str, Table] = {
         GENERATIONS,
         PROMOTIONS,
         RUNS,
+        COSTS,
     )
 }

@@ -92,7 +92,7 @@ def read_shard(
 
 
 def _with_later_columns(rows: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
-    """A table's new version may add nullable columns and nothing else."""
+    """A table's new version may add nullable columns or let a column be null, nothing else."""
     for field in schema:
         if field.name not in rows.schema.names:
             if not field.nullable:

@@ -32,15 +32,25 @@ _RULES = {
     "`sampling.soft_limit_tokens` is at most `sampling.max_new_tokens`.",
     "_shards_can_be_numbered": "`shards.shard_size` is so large that a night has at most 100,000 "
     "shards.",
+    "_steers_inside_a_vocabulary": "`sampling.steer` is 0 where `sampling.constrain` is false.",
+    "_prices_are_whole": "A price in `[budget]` needs a `currency`, and `budget.max_price` a "
+    "price.",
     "_some_length_is_accepted": "`verdicts.min_words` is at most `verdicts.max_words`.",
+    "_keys_fit_the_kind": "Keys of `[engine]` that belong to another `engine.kind` are refused; "
+    "`openai` needs `urls` and `model`, and at most one of `api_key_env` and `api_key_secret`.",
+    "_engine_can_do_what_is_asked": "With `engine.kind` other than `transformers`, "
+    "`sampling.constrain` is false; with `openai` there is no soft limit either "
+    "(`sampling.soft_limit_tokens` equals `sampling.max_new_tokens`), and without "
+    "`engine.sends_top_k`, `sampling.top_k` is 1,000,000.",
     "_shares_fit": "`train.warmup_share + train.decay_share` is at most 1.",
 }
 _RULES_OF_NIGHTS = """\
 - All nights of a line share `night.held_out_share`, or a student would be tested on what another
   night trained on; another value needs another `name`.
 - A night that was begun goes on only with the same recipe: the first run claims it, and a different
-  one is refused with the keys that differ. `description`, `train.checkpoint_every_steps` and the
-  text of `teacher.model` and `prompts.vocabulary` (not their files) may change.
+  one is refused with the keys that differ. `description`, `[budget]`, `shards.workers`,
+  `train.checkpoint_every_steps` and the text of `teacher.model`, `prompts.vocabulary`
+  and `prompts.family` (not their files) may change.
 
 """
 _NO_BOUND = 2**63

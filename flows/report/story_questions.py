@@ -45,7 +45,7 @@ def examples(unit: str) -> str:
     """The first two accepted stories of the plan: nobody chose them."""
     return sql_text(f"""
         SELECT
-            [prompts.verb, prompts.noun, prompts.adjective] AS words,
+            coalesce(prompts.words, [prompts.verb, prompts.noun, prompts.adjective]) AS words,
             left(stories.text, {MAX_TEXT}) AS text,
             stories.num_words,
             stories.num_unknown_words
@@ -121,15 +121,17 @@ def told(line: str, night: str, unit: str) -> str:
         ordered AS (
             SELECT
                 stories.text,
-                [prompts.verb, prompts.noun, prompts.adjective] AS words,
+                coalesce(prompts.words, [prompts.verb, prompts.noun, prompts.adjective]) AS words,
                 row_number() OVER (
-                    PARTITION BY prompts.verb, prompts.noun, prompts.adjective
+                    PARTITION BY coalesce(
+                        prompts.words, [prompts.verb, prompts.noun, prompts.adjective]
+                    )
                     ORDER BY stories.plan_index
                 ) AS place
             FROM accepted_stories AS stories
             JOIN prompts
                 ON prompts.prompt_id = stories.prompt_id AND prompts.run_id = stories.run_id
-            WHERE stories.run_id = {literal(unit)}
+            WHERE stories.run_id = {literal(unit)} AND len(prompts.words) IS DISTINCT FROM 0
         )
         SELECT
             samples.sample, samples.role, samples.words,

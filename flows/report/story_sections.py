@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from datagen.verdict import LATER_REASONS
 from flows.report import charts, formats, rows
 from flows.report.figures import Figures
 from flows.report.model import (
@@ -24,14 +25,20 @@ _REASONS = {
     "accepted": "passed every check",
     "empty": "no word at all",
     "odd_characters": "signs or lists that no story holds",
+    "refusal": "says that it cannot do the task",
     "assistant_talk": "speaks about the task, not in the story",
+    "blocked": "holds a word of the recipe's block list",
     "too_short": "fewer words than asked for",
     "too_long": "more words than asked for",
     "unfinished": "cut off, or no end like a sentence's",
     "repetition": "goes round in a loop",
     "missing_words": "lacks a word that it was asked to use",
+    "missing_sentence": "lacks the sentence that it was asked to use",
     "unknown_words": "too many words outside the vocabulary",
+    "hard_to_read": "sentences or words too long for the grade asked for",
+    "grammar": "too many faults of grammar",
     "duplicate": "repeats an older story",
+    "near_duplicate": "is nearly the same as an older story",
 }
 
 
@@ -223,7 +230,7 @@ def _words_block(figures: Figures) -> Block:
     )
     notes = (
         ("The counts of single words include stories that a later pass found to be duplicates.",)
-        if any(row.reason == "duplicate" for row in figures.funnel.rows)
+        if any(row.reason in LATER_REASONS for row in figures.funnel.rows)
         else ()
     )
     return Block("words-top", notes=notes, chart=picture, tables=(table,), sources=sources)

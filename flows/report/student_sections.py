@@ -1,5 +1,6 @@
 """The sections on what tonight's student reached: the decision and its figures."""
 
+import math
 from collections.abc import Sequence
 
 from flows.report import charts, formats, rows
@@ -193,13 +194,17 @@ def _whiskers(found: Sequence[rows.BitsPerByte]) -> list[charts.Whisker]:
             formats.words_of_name(row.role),
             row.role,
             row.value,
-            row.low,
-            row.high,
+            *_drawn(row.low, row.high),
             formats.number(row.value),
         )
         for row in found
         if row.role in ROLES
     ]
+
+
+def _drawn(low: float, high: float) -> tuple[float | None, float | None]:
+    """The whisker's ends; none where one document alone gives no interval."""
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
 
 
 def _strong(found: Sequence[rows.BitsPerByte]) -> frozenset[int]:

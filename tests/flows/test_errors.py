@@ -145,7 +145,7 @@ def test_a_wrong_vocabulary_is_refused_by_file_and_line(
 def test_an_unknown_vocabulary_lists_the_known_ones(name: str, teacher: Path, data: Path) -> None:
     line = _refusal(_run(teacher, "--set", f"prompts.vocabulary={name}"), data)
     assert name in line
-    assert "(age3)" in line
+    assert "(age3, age5)" in line
 
 
 def test_a_data_folder_that_is_a_file_is_refused(teacher: Path, tmp_path: Path) -> None:

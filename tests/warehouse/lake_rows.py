@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from warehouse.identity import Json, digest
+from warehouse.identity import Json, canonical_json, digest
 from warehouse.lake import Lake
 from warehouse.nights import NightRequest
 from warehouse.schemas import TABLES
@@ -109,6 +109,8 @@ def _value(field: pa.Field, run_id: str, i: int, chance: random.Random) -> objec
 
 def _scalar(field: pa.Field, i: int, chance: random.Random) -> object:
     kind = field.type
+    if field.name == "slots":
+        return canonical_json({"noun": chance.choices(_WORDS), "features": []}).decode()
     if pa.types.is_string(kind):
         return " ".join([f"{field.name}-{i}", *chance.choices(_WORDS, k=chance.randrange(8))])
     if pa.types.is_boolean(kind):

@@ -88,6 +88,21 @@ def test_rows_of_an_older_program_are_read_with_null_where_a_column_was_added(
         assert lake.read(TABLE, run_ids=["older"], columns=[LAST]).column(LAST).null_count == 5
 
 
+def test_a_column_that_may_be_null_since_is_read_from_older_and_newer_files(tmp_path: Path) -> None:
+    fields = [field.with_nullable(False) if field.name == LAST else field for field in NOW.schema]
+    strict = dataclasses.replace(NOW, version=NOW.version - 1, schema=pa.schema(fields))
+    with _program_with(strict):
+        _write(tmp_path, "older")
+    _write(tmp_path, "now")
+    with Lake.open(tmp_path) as lake:
+        rows = lake.read(TABLE)
+        assert lake.verify() == []
+        query = f"select count({LAST}) as known from {TABLE} where run_id = 'older'"
+        assert lake.query(query).to_pylist() == [{"known": 5}]
+    assert rows.schema == NOW.schema.remove_metadata()
+    assert rows.filter(pa.compute.field("run_id") == "older").column(LAST).null_count == 0
+
+
 def test_an_older_file_without_a_column_that_is_never_null_is_refused(tmp_path: Path) -> None:
     needed = next(
         field.name

@@ -5,7 +5,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tests.warehouse.lake_rows import commit_row, filled_lake, linked_lake
+from tests.warehouse.lake_rows import commit_row, filled_lake, linked_lake, some_rows
+from warehouse.identity import Json
 from warehouse.lake import Lake
 from warehouse.schemas import TABLES
 from warehouse.views import named_views
@@ -44,6 +45,58 @@ def test_a_later_verdict_takes_a_story_out_of_the_accepted_ones(tmp_path: Path) 
         assert accepted == [{"story_id": "story-tree"}]
         reasons = lake.query("SELECT reason FROM funnel ORDER BY reason").to_pylist()
         assert reasons == [{"reason": "accepted"}, {"reason": "duplicate"}]
+
+
+def test_accept_rates_by_word_and_by_slot_count_every_attempt(tmp_path: Path) -> None:
+    slots = '{"features":[],"noun":["boat"],"tone":["warm"]}'
+    old: dict[str, Json] = {"verb": "jump", "noun": "boat", "adjective": "red", "words": None}
+    asked: dict[str, Json] = {"words": ["boat"], "slots": slots, "family": "note"}
+    attempts = (("a", "no"), ("b", None), ("c", None))
+    with Lake.open(tmp_path, create=True) as lake:
+        commit_row(lake, "new", "prompts", prompt_id="p", **asked)
+        commit_row(lake, "old", "prompts", prompt_id="q", slots=None, family=None, **old)
+        for shard, (story, reason) in enumerate(attempts):
+            row = some_rows("stories", "new", num_rows=1).to_pylist()[0] | {
+                "story_id": story,
+                "prompt_id": "p",
+                "accepted": reason is None,
+                "reason": reason,
+                "num_tokens": 10,
+            }
+            rows = pa.Table.from_pylist([row], schema=TABLES["stories"].schema)
+            lake.commit_shard("new", shard + 1, {"stories": rows})
+        commit_row(
+            lake, "old-stories", "stories", story_id="d", prompt_id="q", accepted=True, reason=None
+        )
+        commit_row(lake, "dedup", "verdicts", story_id="c", reason="duplicate")
+        by_word = lake.query("SELECT * FROM accept_by_word").to_pylist()
+        by_slot = lake.query("SELECT * FROM accept_by_slot ORDER BY slot").to_pylist()
+    figures = {
+        "num_prompts": 1,
+        "num_attempts": 3,
+        "num_accepted": 1,
+        "num_tokens": 30,
+        "accept_rate": 1 / 3,
+        "tokens_per_accepted": 30.0,
+    }
+    new = {"run_id": "new", "family": "note"}
+    assert by_word == [{**new, "word": "boat", **figures}]
+    assert by_slot == [
+        {**new, "slot": slot, "value": value, **figures}
+        for slot, value in (("features", None), ("noun", "boat"), ("tone", "warm"))
+    ]
+
+
+def test_prompts_of_before_there_were_families_have_their_three_words(tmp_path: Path) -> None:
+    old: dict[str, Json] = {"verb": "jump", "noun": "boat", "adjective": "red", "words": None}
+    with linked_lake(tmp_path) as lake:
+        rows = some_rows("prompts", "r", num_rows=1).to_pylist()[0] | old | {"prompt_id": "p"}
+        story = some_rows("stories", "r", num_rows=1).to_pylist()[0] | {"prompt_id": "p"}
+        for name, row in (("prompts", rows), ("stories", story)):
+            made = pa.Table.from_pylist([row], schema=TABLES[name].schema)
+            lake.commit_shard("r", 0 if name == "prompts" else 1, {name: made})
+        words = lake.query("SELECT word FROM accept_by_word WHERE run_id = 'r' ORDER BY word")
+    assert words.column("word").to_pylist() == ["boat", "jump", "red"]
 
 
 def test_any_duckdb_client_reads_the_published_catalog(tmp_path: Path) -> None:
