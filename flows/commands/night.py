@@ -10,6 +10,11 @@ from flows.stages import STAGES, Stage
 
 app = typer.Typer()
 
+# What fits a terminal; --csv and --json have every column.
+_NARROW = """
+    line, night, num_accepted AS stories, num_prompt_tokens AS "read", num_tokens AS written,
+    round(wall_s)::int AS seconds, round(price, 4) AS price, currency, reached"""
+
 
 @app.command("run")
 @guarded
@@ -54,7 +59,8 @@ def cost_command(
     as_json: AsJson = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Print what the stories of each night cost: tokens read and written, seconds, price.
+    """Print what the stories of each night cost: tokens that the teacher read and wrote, seconds by
+    the clock, price.
 
     Prices come from the recipe's section [budget]; where it names none, the column is empty. By
     shard: `stillhouse sql "select * from costs"`; by stage: `... "select * from runs"`.
@@ -62,9 +68,10 @@ def cost_command(
     from flows.output import chosen_form, write_rows
     from warehouse.lake import Lake
 
+    form = chosen_form(as_csv=as_csv, as_json=as_json)
     with Lake.open(data) as lake:
-        rows = lake.query("SELECT * EXCLUDE (ordinal) FROM nightly_costs")
-    write_rows(rows, chosen_form(as_csv=as_csv, as_json=as_json))
+        rows = lake.query(f"SELECT {_NARROW if form == 'table' else '*'} FROM nightly_costs")
+    write_rows(rows, form)
 
 
 @app.command("tell")

@@ -184,7 +184,7 @@ def test_a_recipe_names_every_key_that_changes_stories() -> None:
 
 
 IDENTITIES = {
-    "quickstart": "7ea1bb1904cfe89681d0680e17176407",
+    "quickstart": "6b11aaa30b7daf134b038f86cddf5a6f",
     "smoke": "b3ffb974494d7ae2a78b8659b5e2d811",
 }
 
