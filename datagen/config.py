@@ -189,7 +189,7 @@ class DuplicateConfig(_Section):
         ge=0.3,
         le=1,
         description="Jaccard similarity of two texts' sets of word n-grams from which on the "
-        "younger one is rejected; 1 rejects equal ones only",
+        "younger one is rejected; 1 rejects those whose n-grams are the same",
     )
     words_per_gram: int = Field(
         ge=1,
@@ -240,7 +240,8 @@ class DiversityConfig(_Section):
 
 
 class ShardConfig(_Section):
-    """How the plan is cut into shards: a killed night loses at most the shard in work."""
+    """How the plan is cut into shards: a killed night loses at most the shards
+    in work."""
 
     first_shard: int = Field(
         ge=1,

@@ -1,8 +1,10 @@
 """What a night may spend on its stories, and what it has spent.
 
-A budget is looked at before each shard, so at most one shard is written past it. The shards that
-are left are closed, each with a row of `costs` that names the budget: the night goes on with the
-stories that it has, and the line's next night begins at the first prompt that was not written.
+A budget is looked at before each shard, so at most as many shards as are written at once go past
+it. The shards that are left are closed, each with a row of `costs` that names the budget: the night
+goes on with the stories that it has, and the line's next night begins at the first prompt that was
+not written. Lines that ask the same of the same teacher share their stories, and so what a budget
+of one has closed.
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,7 @@ for repeats and for how much alike they are (duplicates.py).
 """
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
 from datagen.generate import Order, Shard, Story, split_into_shards, write_stories
-from datagen.quality import check_grammar_is_there
-from flows.costs import Meter, close_shard, spent_so_far
+from flows.costs import Meter, close_shard, last_written_shard, spent_so_far
 from flows.defaults import lake_folder
 from flows.diversity import expect_diversity
 from flows.duplicates import find_duplicates
@@ -34,8 +33,6 @@ logger = logging.getLogger(__name__)
 def generate_corpus(recipe: Recipe, night: str, data: Path | None = None) -> str:
     """The run id of the night's stories; shards that are in the lake are not written again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
-        if recipe.verdicts.max_lints_per_100_words is not None:
-            check_grammar_is_there()
         _write_missing(tonight)
         find_duplicates(tonight)
         expect_diversity(tonight)
@@ -56,7 +53,8 @@ def _write_missing(tonight: Tonight) -> None:
     if not missing:
         return
     num_prompts = sum(len(shard.indices) for shard in missing)
-    spending = spent_so_far(tonight)
+    meter, spending = Meter(), spent_so_far(tonight)
+    last_written = last_written_shard(tonight)
     at_work: deque[PrefectFuture[dict[str, Any]]] = deque()
     with (
         measured_stage(tonight, "generate") as stage,
@@ -73,10 +71,12 @@ def _write_missing(tonight: Tonight) -> None:
             if len(at_work) == recipe.shards.workers:
                 wait_for_first()
             reached = spending.reached()
-            if reached is not None:
+            # Shards that were written at once may have left a hole: it is filled at any price, so
+            # that what is closed is an end of the block.
+            if reached is not None and shard.number > last_written:
                 _close(tonight, missing[place:], reached)
                 break
-            at_work.append(write_shard.submit(tonight, shard, bar))
+            at_work.append(write_shard.submit(tonight, shard, meter, bar))
         while at_work:
             wait_for_first()
 
@@ -95,22 +95,24 @@ def _close(tonight: Tonight, shards: Sequence[Shard], reached: str) -> None:
     """Close what a budget leaves unwritten, the last first: whenever this is killed, what is closed
     is an end of the night's block, and the next night can begin with it.
     """
-    num_prompts = sum(len(shard.indices) for shard in shards)
+    is_newest = tonight.claim.ordinal == len(tonight.lake.manifest.nights(tonight.claim.line))
     logger.warning(
         "budget.%s is used up: the night goes on with the stories that it has; its last %d prompts "
-        "are left to the line's next night",
+        "%s",
         reached,
-        num_prompts,
+        sum(len(shard.indices) for shard in shards),
+        "are left to the line's next night"
+        if is_newest
+        else "are not written: a later night of the line has begun behind them",
     )
     for shard in reversed(shards):
         close_shard(tonight, shard, reached)
 
 
 @task(name="write shard", cache_policy=NO_CACHE, task_run_name="stories shard {shard.number}")
-def write_shard(tonight: Tonight, shard: Shard, bar: Track) -> dict[str, Any]:
+def write_shard(tonight: Tonight, shard: Shard, meter: Meter, bar: Track) -> dict[str, Any]:
     """Write and commit one shard; its row of `costs`."""
     recipe = tonight.recipe
-    meter = Meter()
     engine = make_engine(tonight)
     order = Order(
         plan=tonight.plan,
@@ -122,14 +124,14 @@ def write_shard(tonight: Tonight, shard: Shard, bar: Track) -> dict[str, Any]:
     )
     watcher = _Watcher(recipe.sampling.max_attempts, bar, is_first=shard.number == 0)
     tables = write_stories(order, shard, engine, on_tokens=bar.count_tokens, on_story=watcher.see)
-    cost = meter.row(tonight, shard, watcher.num_prompt_tokens, watcher.num_tokens)
+    cost = meter.row(tonight, shard, watcher.counts)
     tonight.lake.commit_shard(shard.run_id, shard.number, {**tables, COSTS.name: cost})
     logger.info(
         "shard %d: %d prompts, %d attempts, %d accepted",
         shard.number,
         len(shard.indices),
-        watcher.attempts,
-        watcher.accepted,
+        watcher.counts["num_attempts"],
+        watcher.counts["num_accepted"],
     )
     return cast("dict[str, Any]", cost.to_pylist()[0])
 
@@ -140,22 +142,18 @@ class _Watcher:
     """
 
     def __init__(self, max_attempts: int, bar: Track, *, is_first: bool) -> None:
-        self.attempts = 0
-        self.accepted = 0
-        self.num_prompt_tokens = 0
-        self.num_tokens = 0
+        self.counts: Counter[str] = Counter()
         self._last_attempt = max_attempts - 1
         self._bar = bar
         self._shows_next = is_first
 
     def see(self, story: Story) -> None:
-        self.attempts += 1
-        self.num_prompt_tokens += story.completion.num_prompt_tokens
-        self.num_tokens += story.completion.num_tokens
-        if story.reason is None:
-            self.accepted += 1
-            if self._shows_next:
-                self._shows_next = False
-                logger.info("first story (%s):\n%s\n", ", ".join(story.spec.words), story.text)
+        self.counts["num_attempts"] += 1
+        self.counts["num_accepted"] += story.reason is None
+        self.counts["num_prompt_tokens"] += story.completion.num_prompt_tokens
+        self.counts["num_tokens"] += story.completion.num_tokens
+        if story.reason is None and self._shows_next:
+            self._shows_next = False
+            logger.info("first story (%s):\n%s\n", ", ".join(story.spec.words), story.text)
         if story.reason is None or story.attempt == self._last_attempt:
             self._bar.advance()

@@ -10,12 +10,15 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from datagen import generate, prompts
 from datagen.families import load_family
 from datagen.plan import Plan
+from datagen.quality import check_grammar_is_there
 from datagen.vocabulary import Vocabulary, load_vocabulary
 from distill.students.presets import preset_named
 from flows.errors import FlowsError
@@ -124,12 +127,12 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
         Lake.open(data, create=True) as lake,
     ):
         _check_line(lake, request, asked)
-        imports = {name: import_run(lake, name) for name in recipe.night.imports}
+        imports = {name: import_run(lake, name) for name in sorted(recipe.night.imports)}
         if imports:
             request = replace(request, asked=canonical_json({**asked, "imports": imports}).decode())
         request = replace(request, num_unwritten=_num_unwritten(lake, recipe.name))
         claim = lake.manifest.claim_night(request)
-        brought_in = [_import_unit(run_id, recipe) for run_id in imports.values()]
+        brought_in = [_import_unit(run_id, recipe, teacher) for run_id in imports.values()]
         units = (*brought_in, *units_until(lake, claim))
         yield Tonight(recipe, lake, claim, teacher, plan, units)
 
@@ -178,20 +181,24 @@ def _unit(night: Night, before: Sequence[Unit]) -> Unit:
         asked["teacher_digest"],
         asked["vocabulary_digest"],
         *([asked["family_digest"]] if "family_digest" in asked else []),
+        *([asked["versions"]["grammar"]] if "grammar" in asked["versions"] else []),
         {name: asked["recipe"][name] for name in _STORY_SECTIONS if name in asked["recipe"]},
         night.numerics,
         [night.first_index, night.first_index + night.num_indices],
     )
     limits = [asked["recipe"][name] for name in _PASS_SECTIONS if name in asked["recipe"]]
-    version = asked["versions"]["duplicates"]
-    others = [unit.run_id if version == 1 else unit.pass_id for unit in before]
-    return Unit(run_id, digest("duplicates", version, others, run_id, *limits))
+    pass_version = asked["versions"]["duplicates"]
+    others = [unit.run_id if pass_version == 1 else unit.pass_id for unit in before]
+    return Unit(run_id, digest("duplicates", pass_version, others, run_id, *limits))
 
 
-def _import_unit(run_id: str, recipe: Recipe) -> Unit:
-    """An import as this recipe's students read it: what fits them is a part of its identity."""
+def _import_unit(run_id: str, recipe: Recipe, teacher: Teacher) -> Unit:
+    """An import as this recipe's students read it: what fits them, in tokens of their teacher, is a
+    part of its identity.
+    """
     positions = preset_named(recipe.train.preset).max_position_embeddings
-    chosen = digest("fitting", IMPORT_CHOICE_VERSION, run_id, recipe.most_story_tokens, positions)
+    limits = (recipe.most_story_tokens, positions, teacher.digest)
+    chosen = digest("fitting", IMPORT_CHOICE_VERSION, run_id, *limits)
     return Unit(run_id, chosen, is_import=True)
 
 
@@ -206,8 +213,17 @@ def _asked(recipe: Recipe, teacher: Teacher, plan: Plan) -> dict[str, Any]:
             "generate": generate.STAGE_VERSION,
             "prompt": prompts.PROMPT_VERSION,
             "duplicates": DUPLICATES_VERSION,
+            **_grammar(recipe),
         },
     }
+
+
+def _grammar(recipe: Recipe) -> dict[str, str]:
+    """The grammar checker, if stories are judged by it: another version finds other faults."""
+    if recipe.verdicts.max_lints_per_100_words is None:
+        return {}
+    check_grammar_is_there()
+    return {"grammar": version("harper-py")}
 
 
 def _num_unwritten(lake: Lake, line: str) -> int:
@@ -216,8 +232,9 @@ def _num_unwritten(lake: Lake, line: str) -> int:
     if not nights:
         return 0
     last = _unit(max(nights, key=lambda night: night.ordinal), []).run_id
-    rows = lake.read(COSTS.name, run_ids=[last], columns=["num_prompts", "reached"]).to_pylist()
-    return sum(row["num_prompts"] for row in rows if row["reached"] is not None)
+    rows = lake.read(COSTS.name, run_ids=[last], columns=["shard", "num_prompts", "reached"])
+    shards = sorted(rows.to_pylist(), key=lambda row: row["shard"], reverse=True)
+    return sum(row["num_prompts"] for row in takewhile(lambda row: row["reached"], shards))
 
 
 def _check_line(lake: Lake, request: NightRequest, asked: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def tell(
     """
     from distill.sample import Sampling, sample_stories
 
-    kept_to = load_vocabulary(vocabulary) if vocabulary else None
+    kept_to = load_vocabulary(vocabulary, needs=()) if vocabulary else None
     required = forms_asked_for(words or (), kept_to) if kept_to else ()
     with Lake.open(data) as lake:
         student = lake.manifest.champion(line)

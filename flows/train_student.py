@@ -144,7 +144,7 @@ def build_training_set(tonight: Tonight) -> TrainingSet:
         if rows.num_rows:
             check_facts(tonight.lake.facts("targets", run_id), facts, f"run {run_id}")
         for document in from_table(rows, num_draws=facts.num_draws, vocab_size=facts.vocab_size):
-            if document.doc_id in stories:
+            if document.doc_id in stories and document.doc_id not in run_ids:
                 captured.append(document)
                 run_ids[document.doc_id] = run_id
     if len(captured) < len(stories) or not stories:

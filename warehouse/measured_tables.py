@@ -41,10 +41,12 @@ COSTS = Table(
             column("shard", pa.int32(), "shard number in the run"),
             column("num_prompts", pa.int64(), "prompts of the plan that the shard takes"),
             column("engine", ID, "who wrote it, as the shard's stories name it (numerics)"),
+            column("num_attempts", pa.int64(), "tries at its prompts"),
+            column("num_accepted", pa.int64(), "tries accepted, before later passes"),
             column("num_prompt_tokens", pa.int64(), "tokens that the teacher read, all attempts"),
             column("num_tokens", pa.int64(), "tokens that the teacher wrote, all attempts"),
-            column("wall_s", pa.float64(), "seconds by the clock"),
-            column("cpu_s", pa.float64(), "CPU seconds of the process"),
+            column("wall_s", pa.float64(), "seconds by the clock since the row before"),
+            column("cpu_s", pa.float64(), "CPU seconds of the process, likewise"),
             column(
                 "accelerator_s", pa.float64(), "seconds by the clock that an accelerator was held"
             ),

@@ -5,13 +5,22 @@ how many shards are written at once changes no story.
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from datagen.generate import Shard
 from flows.budget import BudgetConfig, Spending
+from flows.costs import COUNTS, Meter
+from flows.night import Tonight
+from flows.recipes import load_recipe
 from tests.flows.command import Command, several, stillhouse
 from tests.flows.smoke import Night, lake_digest, night_arguments, run_night
 from warehouse.lake import Lake
@@ -109,6 +118,55 @@ def test_a_night_ends_at_its_budget_and_the_next_goes_on_from_there(
         assert lake.manifest.ledger().nights["smoke", "2"].first_index == num_written
         indices = lake.read("prompts").column("plan_index").to_pylist()
     assert len(set(indices)) == len(indices)
+
+
+def test_a_hole_that_shards_at_once_left_is_filled_before_a_budget_closes_the_rest(
+    tiny_teacher_folder: Path, served: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Shard 1 is in the lake and shard 0 is not, as after a kill of two at once."""
+    whole, holed = tmp_path / "whole", tmp_path / "holed"
+    only = ("--only", "generate")
+    assert stillhouse(night_arguments(whole, tiny_teacher_folder, *only), served).code == 0
+    with Lake.open(whole) as source, Lake.open(holed, create=True) as target:
+        run_id = source.read("stories").column("run_id")[0].as_py()
+        tables = {}
+        for name in ("prompts", "stories", "words", "costs"):
+            rows = source.read(name)
+            numbers = _shards_of(rows)
+            tables[name] = rows.filter(pa.array([number == 1 for number in numbers]))
+        target.commit_shard(run_id, 1, tables)
+    limit = ("--set", "budget.max_tokens=1")
+    assert stillhouse(night_arguments(holed, tiny_teacher_folder, *only, *limit), served).code == 0
+    with Lake.open(holed) as lake:
+        rows = sorted(lake.read("costs").to_pylist(), key=lambda row: row["shard"])
+    assert [row["reached"] for row in rows] == [None, None, "max_tokens", "max_tokens"]
+
+
+def _shards_of(rows: pa.Table) -> list[int]:
+    """The shard of each row: smoke's first has 4 prompts, the others 12."""
+    if "shard" in rows.column_names:
+        return cast("list[int]", rows.column("shard").to_pylist())
+    places = rows.column("plan_index").to_pylist()
+    return [0 if place < 4 else 1 + (place - 4) // 12 for place in places]
+
+
+def test_shards_at_once_are_charged_the_time_once(tmp_path: Path) -> None:
+    recipe = load_recipe("smoke", ["budget.price_per_hour=3600", "budget.currency=EUR"])
+    claim = SimpleNamespace(line="smoke", night="1")
+    tonight = cast("Tonight", SimpleNamespace(recipe=recipe, claim=claim))
+    meter, began_s = Meter(), time.monotonic()
+    counts = dict.fromkeys(COUNTS, 1)
+
+    def write(number: int) -> dict[str, Any]:
+        time.sleep(0.2)
+        row = meter.row(tonight, Shard("run", number, range(1), "cpu"), counts).to_pylist()[0]
+        return cast("dict[str, Any]", row)
+
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(write, range(8)))
+    passed_s = time.monotonic() - began_s
+    assert 0.4 <= sum(row["wall_s"] for row in rows) <= passed_s
+    assert sum(row["price"] for row in rows) <= passed_s
 
 
 @pytest.mark.kill
