@@ -9,6 +9,7 @@ import io
 import os
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,14 +85,16 @@ def _read(path: Path) -> TokenAutomaton | None:
         return None
     if hashlib.sha256(data[_SHA256_BYTES:]).digest() != data[:_SHA256_BYTES]:
         return None
-    with np.load(io.BytesIO(data[_SHA256_BYTES:]), allow_pickle=False) as arrays:
-        dfa = Dfa(arrays["next_SA"], arrays["column_of"], arrays["labels_S"])
+    try:
+        arrays = np.load(io.BytesIO(data[_SHA256_BYTES:]), allow_pickle=False)
         return TokenAutomaton(
             **{name: arrays[name] for name in _ARRAYS},
             may_begin_word_S=arrays["may_begin_word_S"],
-            dfa=dfa,
+            dfa=Dfa(arrays["next_SA"], arrays["column_of"], arrays["labels_S"]),
             start=int(arrays["start"]),
         )
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):  # another version's, it seems
+        return None
 
 
 def _write(path: Path, automaton: TokenAutomaton) -> None:

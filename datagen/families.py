@@ -7,6 +7,7 @@ prose of `description` are for people.
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
@@ -24,7 +25,7 @@ from warehouse.identity import Json, digest
 MAX_VALUES = 2_000
 MAX_WEIGHT = 1_000
 _MAX_FILE_BYTES = 1_000_000
-_NO_SLOT = {"and", "else", "false", "if", "in", "is", "none", "not", "or", "true"}
+_NO_SLOT = {"and", "else", "false", "if", "in", "is", "none", "not", "or", "self", "true"}
 _SENTENCE = "sentence"
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
@@ -43,6 +44,13 @@ class WordSlot(_Part):
     part_of_speech: PartOfSpeech
     topic: Text | None = None
     required: bool = True
+
+    @field_validator("part_of_speech", mode="after")
+    @classmethod
+    def _is_said(cls, part: PartOfSpeech) -> PartOfSpeech:
+        if part is PartOfSpeech.PUNCTUATION:
+            raise ValueError("expected a part of speech that words have, found 'punctuation'")
+        return part
 
 
 class _ValueSlot(_Part):
@@ -73,12 +81,12 @@ class ChoiceSlot(_ValueSlot):
     def _weights(cls, values: object) -> object:
         if not isinstance(values, list):
             return values
-        twice = [value for place, value in enumerate(values) if value in values[:place]]
-        if twice:
-            raise ValueError(f"expected each value once, found {twice[0]!a} again")
         if not all(isinstance(value, str) for value in values):
             other = next(value for value in values if not isinstance(value, str))
             raise ValueError(f"expected texts in quotes, found {other!a:.60}")
+        twice = [value for value, times in Counter(values).items() if times > 1]
+        if twice:
+            raise ValueError(f"expected each value once, found {twice[0]!a} again")
         return dict.fromkeys(values, 1)
 
 

@@ -67,5 +67,4 @@ def _subset(lines: Sequence[str], key: bytes) -> list[str]:
         return []
     members = 1 + shuffle(0, 2 ** len(lines) - 1, key_from(key, b"subset"))
     chosen = [line for place, line in enumerate(lines) if members >> place & 1]
-    order = (shuffle(place, len(chosen), key_from(key, b"order")) for place in range(len(chosen)))
-    return [chosen[place] for place in order]
+    return sorted(chosen, key=lambda line: key_from(key, b"order", line.encode()))

@@ -60,7 +60,7 @@ def reading_grade(text: str) -> float:
     return 0.39 * len(words) / sentences + 11.8 * syllables / len(words) - 15.59
 
 
-@lru_cache(65_536)
+@lru_cache(131_072)
 def syllables_of(word: str) -> int:
     """Groups of vowels, less a silent ending; 1 at least. Of common words some 5 % are off by
     one.
@@ -129,6 +129,6 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).translate(_QUOTES).split())
 
 
-@lru_cache(65_536)
+@lru_cache(131_072)
 def _spaced(phrase: str) -> str:
     return " ".join(words_of(phrase))

@@ -114,7 +114,7 @@ def render(source: str, values: Values, where: str) -> str:
                     f"{where}: expected at most {MAX_OUTPUT_CHARS:,} characters of prompt, found "
                     "more; shorten the template or its values"
                 )
-    except (jinja2.TemplateError, TypeError, KeyError) as exc:
+    except (jinja2.TemplateError, TypeError, KeyError, AttributeError) as exc:
         shown = ", ".join(f"{name}={value!r:.60}" for name, value in values.items() if value)
         raise FamilyError(
             f"{where}: expected a prompt for {shown}; found: {' '.join(str(exc).split())}; "
@@ -160,7 +160,10 @@ def _listed(values: Sequence[str], last: str = "and") -> str:
 
 
 def _joined(values: Sequence[str], between: str = ", ") -> str:
-    return between.join(_items(values))
+    items = _items(values)
+    if len(between) * len(items) > MAX_OUTPUT_CHARS:
+        raise TypeError(f"more than {MAX_OUTPUT_CHARS:,} characters between the joined")
+    return between.join(items)
 
 
 def _items(values: Sequence[str]) -> Sequence[str]:

@@ -54,7 +54,7 @@ _STORY_CHARACTERS = (
     r" \n.,!?;:'\"()\-\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
 )
 _LIST_ITEM = re.compile(r"^[ ]*(?:[-\u2013\u2014]|\d+[.)]) ", re.MULTILINE)
-_END_OF_STORY = re.compile(r"[.!?]['\"\u2019\u201d]?$")
+_END_OF_STORY = re.compile(r"[.!?]['\"\u2019\u201d)]?$")
 _SENTENCE_END = re.compile(r"[.!?\n]+")
 
 _A_STORY = r"(?:short |simple |little )*(?:story|tale)\b"

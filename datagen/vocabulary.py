@@ -161,5 +161,5 @@ def _content(word: Word) -> list[Json]:
         given["weight"] = word.weight
     if word.topic is not None:
         given["topic"] = word.topic
-    content: list[Json] = [word.lemma, str(word.part_of_speech), sorted(word.forms)]
+    content: list[Json] = [word.lemma, str(word.part_of_speech), sorted(set(word.forms))]
     return [*content, given] if given else content

@@ -72,7 +72,7 @@ class FreeGuide:
         """Invite the end after a sentence, by how far the rows are past the soft limit."""
         num_past = step - self.soft_limit_tokens
         if num_past > 0 and self._ids_B is not None:
-            is_end_B = self.ends.is_sentence_end_V[self._ids_B]
+            is_end_B = self.ends.is_sentence_end_V.to(logits.device)[self._ids_B]
             logits[:, self.ends.end_id] += END_BONUS * num_past * is_end_B
 
     def take(self, columns_B: Tensor) -> Tensor:
@@ -185,7 +185,8 @@ class VocabularyGuide:
             columns += sorted(favoured)
             if self.steering.withholds_end(wanted, step):
                 shut_rows.append(row)
-        at = torch.tensor(rows, device=logits.device), torch.tensor(columns, device=logits.device)
-        logits[at] += self.steering.bonus(step)
+        at_rows = torch.tensor(rows, dtype=torch.long, device=logits.device)
+        at_columns = torch.tensor(columns, dtype=torch.long, device=logits.device)
+        logits[at_rows, at_columns] += self.steering.bonus(step)
         for column in self.constraint.end_columns:
             logits[shut_rows, column] = -torch.inf

@@ -50,15 +50,15 @@ class Speller:
         return self._known[form]
 
     def _spell(self, form: str) -> list[Spelling]:
-        capital = form[:1].upper() + form[1:]
+        cases = dict.fromkeys([form, form[:1].upper() + form[1:], form.upper()])
         if self._adds_space:
-            texts = [(form, True), (capital, True)]
+            texts = [(case, True) for case in cases]
         else:
-            texts = [(f" {form}", True), (f" {capital}", True), (form, False), (capital, False)]
+            texts = [(f" {case}", True) for case in cases] + [(case, False) for case in cases]
         found = []
-        for text, has_space in dict.fromkeys(texts):
+        for text, has_space in texts:
             ids = self._encode(text)
-            if all(id_ in self._columns for id_ in ids):
+            if ids and all(id_ in self._columns for id_ in ids):
                 found.append(Spelling(tuple(self._columns[id_] for id_ in ids), has_space))
         return found
 

@@ -84,6 +84,7 @@ HOSTILE_TEMPLATES = [
     ("{% extends 'base' %}", "extends"),
     ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "macro"),
     ("{{ self }}", "self"),
+    ("{{ tone | article | join(5) }}", "join"),
     ("{{ cycler.__init__.__globals__ }}", "getattr"),
     ("{{ lipsum() }}", "call"),
     ("{{ joiner }}", "joiner"),

@@ -169,6 +169,12 @@ def test_words_that_are_drawn_in_are_there(engine: TransformersEngine) -> None:
     assert hits(_write(engine, REQUIRED, max_new_tokens=60, steer=8)) > 0.9
 
 
+def test_a_word_that_cannot_be_spelled_is_left_to_chance(engine: TransformersEngine) -> None:
+    """As a form with capitals inside, of which the request knows the lower case."""
+    written = _write(engine, (frozenset({"\u0444"}),), steer=4.0)
+    assert all(completion.num_tokens > 0 for completion in written)
+
+
 def test_a_word_counts_once_it_is_whole() -> None:
     speller = Speller(
         lambda text: list(text.encode()), {i: i for i in range(256)}, adds_space=False

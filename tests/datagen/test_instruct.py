@@ -1,6 +1,7 @@
 """The instruct form: lines that are true of their text, in every subset and order, by the key."""
 
 import dataclasses
+import math
 from collections import Counter
 
 import pytest
@@ -52,6 +53,17 @@ def test_subsets_and_orders_are_all_there_and_equally_likely() -> None:
     assert max(subsets.values()) < 269
     assert len({form for form in forms if len(form) == 3}) == 24
     assert len({form for form in forms if len(form) == 4}) == 24
+
+
+def test_each_order_of_lines_is_equally_likely() -> None:
+    orders = Counter(
+        tuple(line.split(":")[0] for line in lines)
+        for lines in (_context(str(key)) for key in range(12_000))
+        if len(lines) == 4
+    )
+    mean = orders.total() / 24
+    assert len(orders) == 24
+    assert max(abs(times - mean) for times in orders.values()) < 5 * math.sqrt(mean)
 
 
 def test_the_key_alone_decides() -> None:
