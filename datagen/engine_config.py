@@ -40,6 +40,15 @@ def _name_of_key(pattern: re.Pattern[str], expected: str) -> Callable[[object], 
     return check
 
 
+def _model(value: object) -> object:
+    if isinstance(value, str) and _has_key(value):
+        raise ValueError(
+            "expected the model's name on the servers, found something else (not shown: it may be "
+            "a key). If a key was written here, take it out and renew it"
+        )
+    return value
+
+
 def _base_urls(values: object) -> object:
     if not isinstance(values, list | tuple):
         raise ValueError('expected a list of addresses, as in ["http://127.0.0.1:8000/v1"]')
@@ -53,7 +62,8 @@ def _base_url(value: object) -> str:
         _ = parts.port
     except ValueError:
         is_plain = False
-    if not is_plain or not _PATH.fullmatch(parts.path) or parts.query or parts.fragment:
+    is_plain = is_plain and bool(_PATH.fullmatch(parts.path)) and not _has_key(parts.path)
+    if not is_plain or parts.query or parts.fragment:
         raise ValueError(
             "expected addresses like http://127.0.0.1:8000/v1, without user, key, ? or #; found "
             "another one (not shown: it may hold a key)"
@@ -64,6 +74,13 @@ def _base_url(value: object) -> str:
 def looks_like_key(text: str) -> bool:
     """Whether the text looks like a secret rather than like the name of one."""
     return bool(_KEY_BEGINNING.match(text) or _KEY_RUN.search(text))
+
+
+def _has_key(path: str) -> bool:
+    """Whether a part of it begins as keys do. Long runs are nothing against it: they are usual in
+    the names of models and of what serves them.
+    """
+    return any(_KEY_BEGINNING.match(part) for part in path.split("/"))
 
 
 class EngineConfig(BaseModel):
@@ -84,7 +101,7 @@ class EngineConfig(BaseModel):
         description="openai: base addresses of the servers, as http://127.0.0.1:8000/v1; with "
         "several, requests go round and a failing one is left out for a while",
     )
-    model: str | None = Field(
+    model: Annotated[str | None, BeforeValidator(_model)] = Field(
         default=None,
         min_length=1,
         max_length=256,

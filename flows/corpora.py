@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from flows.errors import FlowsError
 from flows.hub_teachers import HUB_TEACHERS, MODEL_FILES, hub_folder
-from flows.night import Unit, shard_key, units_by_night
+from flows.night import BREAKS, Unit, shard_key, units_by_night
 from flows.sums import read_sums
 from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder
 from flows.teachers import cache_folder
@@ -57,17 +57,18 @@ class KnownTeacher:
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """The nights of an export, oldest first line by line, the units they wrote (each once), and
-    the nights that were left out because their stories are not all there.
+    why each of the other nights was left out.
     """
 
     nights: tuple[Night, ...]
     units: tuple[ExportUnit, ...]
-    unfinished: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
-def chosen_corpora(lake: Lake, line: str | None, night: str | None) -> Chosen:
-    """The finished nights of that line (None: of all) and label (None: all); FlowsError lists what
-    there is if there is none, or if the one that was named is not finished.
+def chosen_corpora(lake: Lake, line: str | None, night: str | None, snapshot: int) -> Chosen:
+    """The nights of that line (None: of all) and label (None: all) that students may be trained on
+    and that were finished at that snapshot; FlowsError lists what there is if there is none, or
+    says why the one that was named is left out.
     """
     lines = sorted({claim.line for claim in lake.manifest.nights()})
     if line is not None and line not in lines:
@@ -77,20 +78,21 @@ def chosen_corpora(lake: Lake, line: str | None, night: str | None) -> Chosen:
         )
     units: dict[str, ExportUnit] = {}
     nights: list[Night] = []
-    unfinished: list[str] = []
+    left_out: list[str] = []
     for name in [line] if line is not None else lines:
         for claim, (*_, own) in units_by_night(lake, name):
             if night is not None and claim.night != night:
                 continue
-            if not lake.is_committed(VERDICTS.name, shard_key(own.pass_id, 0)):
-                unfinished.append(f"{claim.line}, night {claim.night}")
+            reason = _reason_against(lake, own, snapshot)
+            if reason is not None:
+                left_out.append(f"{claim.line}, night {claim.night}: {reason}")
                 continue
             nights.append(claim)
             unit = _unit(claim, own)
             units[unit.run_id] = _merged(units.get(unit.run_id), unit)
     if not units:
-        raise _nothing(lake, line, night, unfinished)
-    return Chosen(tuple(nights), tuple(units.values()), tuple(unfinished))
+        raise _nothing(lake, line, night, left_out)
+    return Chosen(tuple(nights), tuple(units.values()), tuple(left_out))
 
 
 def listed_corpora(lake: Lake) -> pa.Table:
@@ -136,6 +138,15 @@ def _digest_of(path: Path) -> str:
     return digest(files)
 
 
+def _reason_against(lake: Lake, own: Unit, snapshot: int) -> str | None:
+    """Why a night's stories are not for training on, as the lake was then; None if they are."""
+    key = shard_key(own.pass_id, 0)
+    if not lake.is_committed(VERDICTS.name, key, snapshot=snapshot):
+        return "not finished"
+    broken = json.loads(lake.manifest.ledger().shards[VERDICTS.name, key].facts).get(BREAKS)
+    return f"beyond its limits of {', '.join(broken)}" if broken else None
+
+
 def _unit(claim: Night, own: Unit) -> ExportUnit:
     share = json.loads(claim.asked)["recipe"]["night"]["held_out_share"]
     return ExportUnit(claim.line, claim.night, own.run_id, (own.pass_id,), share)
@@ -152,12 +163,12 @@ def _merged(first: ExportUnit | None, unit: ExportUnit) -> ExportUnit:
 
 
 def _nothing(
-    lake: Lake, line: str | None, night: str | None, unfinished: Sequence[str]
+    lake: Lake, line: str | None, night: str | None, left_out: Sequence[str]
 ) -> FlowsError:
-    if unfinished:
+    if left_out:
         return FlowsError(
-            f"{unfinished[0]}: expected all its stories in the lake, found it not finished; run "
-            "its stage generate to the end first"
+            f"expected a finished night that keeps its limits, found {left_out[0]}; run its stage "
+            "generate to the end, or the next night"
         )
     nights = sorted({c.night for c in lake.manifest.nights() if line in (None, c.line)})
     if night is not None and nights:

@@ -2,9 +2,11 @@
 side of the split it is.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 from distill.students.presets import preset_named
@@ -16,6 +18,9 @@ from warehouse.split import is_held_out
 
 # Ids beside a text's own: start, end, and what a tokenizer puts before a first word.
 _SYMBOLS = 8
+_MOST_COUNTED = 8
+_counted: OrderedDict[tuple[Path, str, str], Mapping[str, int | None]] = OrderedDict()
+_counting = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +83,32 @@ def imported_texts(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     return texts
 
 
-@lru_cache(maxsize=8)
 def token_counts(lake: Lake, run_id: str, teacher: Teacher) -> Mapping[str, int | None]:
-    """By doc_id, the teacher tokens of each accepted text of an import; None for one that spells a
-    special symbol, which would be read as that.
+    """By doc_id, the teacher tokens of each text of an import; None for one that spells a special
+    symbol, which would be read as that.
+
+    Every stage of a night opens the lake anew, so the last 8 are kept by what they follow from.
     """
+    key = (lake.root, run_id, teacher.digest)
+    with _counting:
+        counts = _counted.get(key)
+        if counts is None:
+            counts = _counted[key] = _token_counts(lake, run_id, teacher)
+        _counted.move_to_end(key)
+        if len(_counted) > _MOST_COUNTED:
+            _counted.popitem(last=False)
+    return counts
+
+
+def _token_counts(lake: Lake, run_id: str, teacher: Teacher) -> Mapping[str, int | None]:
     reads = load_tokenizer(teacher)
     special = set(reads.tokenizer.get_added_vocab().values())
     counts: dict[str, int | None] = {}
-    for row in _accepted_rows(lake, run_id):
-        # Longer texts than the teacher reads are among them, and it need not warn of each.
-        ids = reads.tokenizer.encode(row["text"], add_special_tokens=False, verbose=False)
-        counts[row["doc_id"]] = None if special & set(ids) else len(ids)
+    for rows in lake.shards(IMPORTS.name, run_ids=[run_id], columns=["doc_id", "text"]):
+        for row in rows.to_pylist():
+            # Longer texts than the teacher reads are among them, and it need not warn of each.
+            ids = reads.tokenizer.encode(row["text"], add_special_tokens=False, verbose=False)
+            counts[row["doc_id"]] = None if special & set(ids) else len(ids)
     return counts
 
 

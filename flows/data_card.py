@@ -100,11 +100,10 @@ def _values(facts: CardFacts, counts: ExportCounts) -> dict[str, Any]:
             }
             for night in chosen.nights
         ],
-        "unfinished": chosen.unfinished,
+        "left_out": chosen.left_out,
         "verdicts": _verdicts(counts),
         "recipes": _recipes(chosen),
         "lake_digest": facts.lake_digest,
-        "snapshot": request.snapshot,
         "version": metadata.version("stillhouse"),
     }
 

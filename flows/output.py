@@ -67,9 +67,11 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _cell(value: Any) -> Text:
+    """As text that a terminal only shows: what would steer it stands there as its escape."""
     if value is None:
         return Text("")
-    return Text(f"{value:.6g}" if isinstance(value, float) else str(value))
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text))
 
 
 def _flat(rows: pa.Table) -> pa.Table:

@@ -2,8 +2,10 @@
 
 An import is one run, and its id follows from the documents' bytes, its name and its options: the
 same import again adds nothing, another one under a taken name is refused. It comes into the lake
-in one transaction, so nobody ever reads a part of one. Memory: one shard, and some 80 bytes for
-each different document of the import and of the lake (that is how a repeated one is found).
+in one transaction, so nobody ever reads a part of one. Imports are not compared with each other:
+one with a wrong option is made again under another name. Memory: one shard, and some 80 bytes for
+each different document of the import and accepted story of the lake (that is how a repeated one is
+found).
 """
 
 import re
@@ -18,7 +20,7 @@ import pyarrow as pa
 from warehouse.errors import ExchangeError
 from warehouse.exchange_documents import DUPLICATE, IN_LAKE, Document
 from warehouse.exchange_hub import open_dataset
-from warehouse.exchange_sources import FileSource, Source
+from warehouse.exchange_sources import FileSource, Source, utf8_name
 from warehouse.identity import digest, digest_bytes
 from warehouse.lake import Lake
 from warehouse.locks import hold_file
@@ -29,6 +31,7 @@ from warehouse.split import text_split_digest
 IMPORT_VERSION = 1
 FORMATS = ("auto", "hf", "jsonl", "parquet", "txt")
 MAX_DOCUMENT_BYTES = 1 << 24
+_MOST_OF_ORIGIN = 1_000
 _KIND_OF_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -60,6 +63,11 @@ class ImportRequest:
                 f"--name {self.name!r}: expected 1 to 63 lower-case letters, digits or '-', as "
                 "customer-mails"
             )
+        if not self.origin.isprintable() or not 1 <= len(self.origin) <= _MOST_OF_ORIGIN:
+            raise ExchangeError(
+                f"--origin {self.origin[:80]!a}: expected 1 to {_MOST_OF_ORIGIN} printable "
+                "characters on one line, as the address that it comes from"
+            )
         if len(self.licence) > 200 or not _LICENCE.fullmatch(self.licence):
             raise ExchangeError(
                 f"--licence {self.licence!r}: expected an SPDX expression, as CC-BY-4.0, MIT OR "
@@ -87,17 +95,19 @@ def open_source(source: str, form: str, text_column: str) -> Source:
     if form not in FORMATS:
         raise ExchangeError(f"--format {form}: expected one of {', '.join(FORMATS)}")
     path = Path(source).expanduser()
-    if not path.exists() and (form == "hf" or (form == "auto" and source.count("/") == 1)):
+    origin = utf8_name(path.resolve().name)
+    is_like_id = source.count("/") == 1 and path.suffix not in _KIND_OF_SUFFIX
+    if not path.exists() and (form == "hf" or (form == "auto" and is_like_id)):
         return open_dataset(source, text_column, source)
     files = _files_of(path)
     kind = _kind_of(path, files) if form == "auto" else form
     if kind == "hf":
-        return open_dataset(str(path), text_column, path.resolve().name)
+        return open_dataset(str(path), text_column, origin, files)
     if path.is_dir():
         files = {n: file for n, file in files.items() if _KIND_OF_SUFFIX.get(file.suffix) == kind}
     if not files:
         raise ExchangeError(f"{path}: expected {kind} files in that folder, found none")
-    return FileSource(kind, files, text_column, path.resolve().name)
+    return FileSource(kind, files, text_column, origin)
 
 
 def import_corpus(
@@ -223,12 +233,11 @@ def _kind_of(path: Path, files: Mapping[str, Path]) -> str:
 
 
 def _known_texts(lake: Lake) -> set[bytes]:
-    """The ids of all texts that the lake may use already."""
+    """The ids of all accepted stories of the lake."""
     known: set[bytes] = set()
-    for table in (STORIES.name, IMPORTS.name):
-        for rows in lake.shards(table, columns=["doc_id", "accepted"]):
-            accepted = rows.filter(rows.column("accepted")).column("doc_id")
-            known.update(bytes.fromhex(key) for key in accepted.to_pylist())
+    for rows in lake.shards(STORIES.name, columns=["doc_id", "accepted"]):
+        accepted = rows.filter(rows.column("accepted")).column("doc_id")
+        known.update(bytes.fromhex(key) for key in accepted.to_pylist())
     return known
 
 

@@ -60,6 +60,11 @@ def _put(unfinished: Path, folder: Path) -> bool:
 
 
 def _refuse_non_folder(folder: Path) -> None:
+    if not folder.name:
+        raise ExchangeError(
+            f"{folder}: expected a folder with a name of its own, found the root of all; name "
+            "another with --to"
+        )
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         raise ExchangeError(
             f"{folder}: expected an empty folder or none, found another thing; name another with "

@@ -2,7 +2,7 @@
 
 Only data is read: the library runs no code that comes with a dataset. A folder is streamed; a hub
 dataset is pulled into the library's own cache first, because its documents are read twice, once
-for their digest and once for their rows.
+for their digest and once for their rows. So a folder's files must not change meanwhile.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from warehouse.errors import ExchangeError
 from warehouse.exchange_documents import Document, document_of
+from warehouse.exchange_sources import refuse_changed, stamps_of
 from warehouse.identity import Json
 
 _ROWS_PER_BATCH = 1_000
@@ -24,12 +25,24 @@ _SAVED_TO_DISK = ("dataset_dict.json", "state.json")
 
 
 class DatasetSource:
-    """Documents of all splits of a dataset, split by split in the order of their names."""
+    """Documents of all splits of a dataset, split by split in the order of their names.
+
+    `files`: the folder's, by name; none for a hub dataset. `stamps`: theirs, from before the
+    library opened it.
+    """
 
     unit = "rows"
 
-    def __init__(self, splits: Mapping[str, Any], text_column: str, origin: str) -> None:
+    def __init__(
+        self,
+        splits: Mapping[str, Any],
+        text_column: str,
+        origin: str,
+        files: Mapping[str, Path],
+        stamps: Mapping[str, tuple[int, int]],
+    ) -> None:
         self.origin = origin
+        self._files, self._stamps = files, stamps
         self.total = sum(getattr(split, "num_rows", 0) for split in splits.values())
         self.num_done = 0
         self._splits = dict(sorted(splits.items()))
@@ -62,7 +75,10 @@ class DatasetSource:
                 yield document_of(raw, name, row, max_bytes=max_bytes)
 
     def check_unchanged(self) -> None:
-        """Nothing to look at: what was pulled is the library's, and nobody writes to it."""
+        """Compare a folder's files as FileSource does; what was pulled is the library's, and nobody
+        writes to it.
+        """
+        refuse_changed(self._files, self._stamps)
 
     def _raw_texts(self, split: str) -> Iterator[bytes]:
         rows = self._splits[split].select_columns([self._text_column]).with_format("arrow")
@@ -78,8 +94,12 @@ class DatasetSource:
         return f"{self.origin}, split {split}"
 
 
-def open_dataset(source: str, text_column: str, origin: str) -> DatasetSource:
-    """The dataset in that folder or of that hub id; ExchangeError says in one line why not."""
+def open_dataset(
+    source: str, text_column: str, origin: str, files: Mapping[str, Path] | None = None
+) -> DatasetSource:
+    """The dataset in that folder, which holds these files, or of that hub id; ExchangeError says in
+    one line why not.
+    """
     try:
         import datasets  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as exc:
@@ -90,6 +110,8 @@ def open_dataset(source: str, text_column: str, origin: str) -> DatasetSource:
     datasets.disable_progress_bars()
     # It warns of each of its retries; what it ends with is told in our own line.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    files = files or {}
+    stamps = stamps_of(files)
     folder = Path(source)
     is_folder = folder.is_dir()
     if not is_folder and not _HUB_ID.fullmatch(source):
@@ -107,7 +129,7 @@ def open_dataset(source: str, text_column: str, origin: str) -> DatasetSource:
     except Exception as exc:  # whatever its hub client, readers and builders raise
         raise _unreadable(source, exc, is_folder=is_folder) from exc
     splits = loaded if isinstance(loaded, dict) else {"all": loaded}
-    return DatasetSource(splits, text_column, origin)
+    return DatasetSource(splits, text_column, origin, files, stamps)
 
 
 def _bytes_of(column: Iterable[Any], where: str) -> Iterator[bytes]:

@@ -57,12 +57,12 @@ class FileSource:
     _stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._stamps = self._stamps_now()
+        self._stamps = stamps_of(self.files)
         self.total = sum(size for size, _ in self._stamps.values())
 
     def identity(self) -> Json:
         """Kind, column, and every file's name and sha256."""
-        sums = [[name, sha256_file(path)] for name, path in self.files.items()]
+        sums = [[utf8_name(name), sha256_file(path)] for name, path in self.files.items()]
         return [self.kind, None if self.kind == "txt" else self.text_column, sums]
 
     def documents(self, max_bytes: int) -> Iterator[Document]:
@@ -74,7 +74,7 @@ class FileSource:
             def is_at(num_bytes: int, before: int = before) -> None:
                 self.num_done = before + num_bytes
 
-            place = _Place(name, path, self.text_column, max_bytes, is_at)
+            place = _Place(utf8_name(name), path, self.text_column, max_bytes, is_at)
             try:
                 yield from _READERS[self.kind](place)
             except (OSError, pa.ArrowException) as exc:
@@ -84,23 +84,35 @@ class FileSource:
 
     def check_unchanged(self) -> None:
         """Compare sizes and times of change with those from before the first read."""
-        now = self._stamps_now()
-        changed = sorted(name for name in self.files if self._stamps[name] != now[name])
-        if changed:
-            raise _bad(
-                self.files[changed[0]],
-                "a file that nobody writes to",
-                "it changed while it was read",
-                "import again when it is whole",
-            )
+        refuse_changed(self.files, self._stamps)
 
-    def _stamps_now(self) -> dict[str, tuple[int, int]]:
-        try:
-            stats = {name: path.stat() for name, path in self.files.items()}
-        except OSError as exc:
-            where = Path(os.fsdecode(exc.filename))
-            raise _bad(where, "a readable file", exc.strerror or str(exc)) from exc
-        return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+
+def stamps_of(files: Mapping[str, Path]) -> dict[str, tuple[int, int]]:
+    """By name, each file's size in bytes and time of change in ns; ExchangeError if it has none."""
+    try:
+        stats = {name: path.stat() for name, path in files.items()}
+    except OSError as exc:
+        where = Path(os.fsdecode(exc.filename))
+        raise _bad(where, "a readable file", exc.strerror or str(exc)) from exc
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+def refuse_changed(files: Mapping[str, Path], stamps: Mapping[str, tuple[int, int]]) -> None:
+    """Pass if the files still have these stamps; else ExchangeError names the first one."""
+    now = stamps_of(files)
+    changed = sorted(name for name in files if stamps[name] != now[name])
+    if changed:
+        raise _bad(
+            files[changed[0]],
+            "a file that nobody writes to",
+            "it changed while it was read",
+            "import again when it is whole",
+        )
+
+
+def utf8_name(name: str) -> str:
+    """A file's name as text that UTF-8 has: bytes that are none show as \\xff."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ IMPORTS = Table(
                 "reason",
                 pa.string(),
                 "not_utf8, empty, too_long, control_character, duplicate (an earlier document of "
-                "the import) or in_lake (a text that the lake had already); null if accepted",
+                "the import) or in_lake (an accepted story of the lake); null if accepted",
                 nullable=True,
             ),
         ]

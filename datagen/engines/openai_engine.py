@@ -12,7 +12,7 @@ goes into the header of each request and nowhere else.
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ _SEEDS = 2**31
 # No whole answer of 4,096 tokens comes near; what does is no answer.
 _MOST_BYTES = 16 * 2**20
 _MOST_DOUBLINGS = 30
+_MOST_GIVEN = 10_000
 _WHAT_TO_DO = {
     400: "compare the recipe with what the server allows (engine.sends_top_k, max_new_tokens)",
     401: "see to the key that engine.api_key_env or engine.api_key_secret names",
@@ -57,16 +58,16 @@ class OpenAIEngine:
     """Asks the servers of the recipe's [engine].
 
     encode gives the ids of a prompt as the model is told it, text_ids those of a plain text: tokens
-    are counted with them where a server does not say. given: the identifiers of the answers so far
-    and digests of their texts; an engine lives as long as its process, so that an answer of an
-    earlier shard is known again.
+    are counted with them where a server does not say. given: the identifiers of the last 10,000
+    answers and digests of their texts; an engine lives as long as its process, so that an answer of
+    an earlier shard is known again.
     """
 
     config: EngineConfig
     encode: Callable[[str], list[int]]
     text_ids: Callable[[str], list[int]]
     api_key: str | None = field(default=None, repr=False)
-    given: dict[str, str] = field(default_factory=dict, repr=False)
+    given: OrderedDict[str, str] = field(default_factory=OrderedDict, repr=False)
 
     def write(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: TokensWritten
@@ -238,6 +239,9 @@ class _Writing:
         if answer.identifier and given.get(answer.identifier) == text:
             raise _AskAgainError("repeat", "an answer that another request was given before")
         given[answer.identifier] = text
+        given.move_to_end(answer.identifier)
+        if len(given) > _MOST_GIVEN:
+            given.popitem(last=False)
 
     def _completed(self, request: Request, answer: Answer) -> Completion:
         num_tokens, num_prompt_tokens = answer.num_tokens, answer.num_prompt_tokens

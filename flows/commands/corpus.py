@@ -54,9 +54,9 @@ def export_command(
     with Lake.open(data) as lake:
         snapshot = lake.manifest.snapshot()
         request = ExportRequest(form, split, rejected, snapshot)
-        chosen = chosen_corpora(lake, line, night)
-        for name in chosen.unfinished:
-            say(f"left out, because it is not finished: {name}")
+        chosen = chosen_corpora(lake, line, night, snapshot)
+        for left_out in chosen.left_out:
+            say(f"left out: {left_out}")
         digest = lake.digest(snapshot=snapshot)
         facts = CardFacts(chosen, request, digest, known_teachers(), teacher_licence)
         with track("export", num_attempts(lake, chosen.units, snapshot), "attempts") as bar:

@@ -61,6 +61,8 @@ def test_names_of_keys_are_taken(name: str) -> None:
         "ftp://a/sk-123",
         "http://a b/sk-123",
         "http://a:99999999/sk-123",
+        "http://a/sk-123/v1",
+        "http://a/v1/sk-123",
         "sk-123",
         "",
         7,
@@ -73,9 +75,29 @@ def test_an_address_that_may_hold_a_key_is_refused_and_not_repeated(url: object)
         assert "sk-123" not in said
 
 
+@pytest.mark.parametrize("model", ["sk-proj-9f8e", "our/sk-9f8e", "AKIAIOSFODNN7EXAMPLE"])
+def test_a_key_in_the_place_of_the_model_is_refused_and_not_repeated(model: str) -> None:
+    said = _refusal(kind="openai", urls=["http://a/v1"], model=model)
+    assert "expected the model's name on the servers" in said
+    assert model not in said
+
+
+@pytest.mark.parametrize(
+    "model", ["smollm2-1.7b", "our/Task-sk", "/srv/models/a1b2c3d4e5f6a7b8c9d0e1f2"]
+)
+def test_names_of_models_are_taken(model: str) -> None:
+    assert _config(kind="openai", urls=["http://a/v1"], model=model).model == model
+
+
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:8000/v1", "https://a.example/v1/", "http://[::1]:8000/v1", "http://a"],
+    [
+        "http://127.0.0.1:8000/v1",
+        "https://a.example/v1/",
+        "http://[::1]:8000/v1",
+        "http://a",
+        "https://a.example/deployments/a1b2c3d4e5f6a7b8c9d0/v1",
+    ],
 )
 def test_plain_addresses_are_taken(url: str) -> None:
     assert _config(kind="openai", urls=[url], model="m").urls == (url.rstrip("/"),)

@@ -240,6 +240,13 @@ def test_nothing_logged_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
     assert KEY not in repr(engine)
 
 
+def test_only_the_last_answers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.engines.openai_engine._MOST_GIVEN", 5)
+    with flaky_server() as server:
+        _write(engine := _engine(server.url), _requests(12))
+    assert len(engine.given) == 5
+
+
 def test_a_server_that_hangs_or_drips_is_given_up_in_time() -> None:
     faults = (Fault.HANG, Fault.DRIP)
     with flaky_server(faults=faults, most_faults=1, hang_s=60) as server:

@@ -43,7 +43,7 @@ def corpus_lake(root: Path) -> Lake:
         )
         claim = lake.manifest.claim_night(request)
         if label != "3":
-            _write(lake, claim)
+            write_night(lake, claim)
     return lake
 
 
@@ -56,7 +56,8 @@ def texts_of(lake: Lake, *, held_out: bool) -> list[str]:
     return [r["text"] for r in rows if (int(r["split_digest"][:8], 16) < half) is held_out]
 
 
-def _write(lake: Lake, claim: Night) -> None:
+def write_night(lake: Lake, claim: Night, **facts: Json) -> None:
+    """Commit its prompts and stories, and a pass over them that found these facts."""
     unit = next(units[-1] for night, units in units_by_night(lake, LINE) if night == claim)
     for shard, start in enumerate(range(0, PROMPTS_PER_NIGHT, SHARD_SIZE)):
         indices = range(start, min(start + SHARD_SIZE, PROMPTS_PER_NIGHT))
@@ -75,7 +76,7 @@ def _write(lake: Lake, claim: Night) -> None:
         }
     ]
     verdicts = refused if claim.ordinal == 2 else []
-    lake.commit_shard(unit.pass_id, 0, {"verdicts": _table("verdicts", verdicts)})
+    lake.commit_shard(unit.pass_id, 0, {"verdicts": _table("verdicts", verdicts)}, facts=facts)
 
 
 def _table(name: str, rows: list[dict[str, Any]]) -> pa.Table:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from flows.capture_targets import capture_run_id, context_ids
-from flows.corpus import accepted_stories, held_out_stories, training_stories
+from flows.corpus import accepted_stories, held_out_stories, token_counts, training_stories
 from flows.errors import FlowsError
 from flows.night import Tonight, open_night
 from flows.recipes import Recipe, load_recipe
-from flows.teachers import load_tokenizer
+from flows.teachers import Teacher, TeacherTokenizer, find_teacher, load_tokenizer
 from tests.tiny_teacher import make_stories
 from warehouse.errors import ExchangeError, NightConflictError
 from warehouse.exchange import ImportRequest, import_corpus, open_source
@@ -68,6 +68,25 @@ def test_the_accepted_texts_that_fit_are_used_without_a_prompt(
         reads = load_tokenizer(tonight.teacher)
         assert context_ids(tonight, reads, texts[0]) == [reads.start_id]
         assert capture_run_id(tonight, brought_in) != capture_run_id(tonight, own)
+
+
+def test_tokens_are_counted_once_for_all_that_open_the_lake(
+    tiny_teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "lake"
+    run_id = _bring_in(data, "mine", SHORT)
+    teacher = find_teacher(str(tiny_teacher_folder), _said)
+    loads: list[Teacher] = []
+
+    def load(teacher: Teacher) -> TeacherTokenizer:
+        loads.append(teacher)
+        return load_tokenizer(teacher)
+
+    monkeypatch.setattr("flows.corpus.load_tokenizer", load)
+    for _ in range(2):
+        with Lake.open(data) as lake:
+            assert len(token_counts(lake, run_id, teacher)) == len(SHORT)
+    assert len(loads) == 1
 
 
 def test_a_night_keeps_to_the_import_that_it_began_with(

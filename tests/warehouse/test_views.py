@@ -54,7 +54,7 @@ def test_accept_rates_by_word_and_by_slot_count_every_attempt(tmp_path: Path) ->
     attempts = (("a", "no"), ("b", None), ("c", None))
     with Lake.open(tmp_path, create=True) as lake:
         commit_row(lake, "new", "prompts", prompt_id="p", **asked)
-        commit_row(lake, "old", "prompts", prompt_id="q", slots=None, family=None, **old)
+        _commit_old(lake, {"slots": None, "family": None, **old})
         for shard, (story, reason) in enumerate(attempts):
             row = some_rows("stories", "new", num_rows=1).to_pylist()[0] | {
                 "story_id": story,
@@ -65,9 +65,6 @@ def test_accept_rates_by_word_and_by_slot_count_every_attempt(tmp_path: Path) ->
             }
             rows = pa.Table.from_pylist([row], schema=TABLES["stories"].schema)
             lake.commit_shard("new", shard + 1, {"stories": rows})
-        commit_row(
-            lake, "old-stories", "stories", story_id="d", prompt_id="q", accepted=True, reason=None
-        )
         commit_row(lake, "dedup", "verdicts", story_id="c", reason="duplicate")
         by_word = lake.query("SELECT * FROM accept_by_word").to_pylist()
         by_slot = lake.query("SELECT * FROM accept_by_slot ORDER BY slot").to_pylist()
@@ -80,7 +77,16 @@ def test_accept_rates_by_word_and_by_slot_count_every_attempt(tmp_path: Path) ->
         "tokens_per_accepted": 30.0,
     }
     new = {"run_id": "new", "family": "note"}
-    assert by_word == [{**new, "word": "boat", **figures}]
+    assert [row for row in by_word if row["run_id"] == "new"] == [
+        {**new, "word": "boat", **figures}
+    ]
+    of_old = [row for row in by_word if row["run_id"] == "old"]
+    assert [(row["word"], row["num_attempts"]) for row in of_old] == [
+        ("boat", 1),
+        ("jump", 1),
+        ("red", 1),
+    ]
+    # A prompt without slots is in no row of theirs.
     assert by_slot == [
         {**new, "slot": slot, "value": value, **figures}
         for slot, value in (("features", None), ("noun", "boat"), ("tone", "warm"))
@@ -123,6 +129,19 @@ def test_an_empty_lake_can_be_published(tmp_path: Path) -> None:
     ):
         for name in (*TABLES, *named_views(), "nights"):
             assert _rows(client, name).num_rows == 0
+
+
+def _commit_old(lake: Lake, asked: dict[str, Json]) -> None:
+    """A prompt of before there were families, and its one accepted story, in run `old`."""
+    values = {
+        "prompts": {"prompt_id": "q", **asked},
+        "stories": {"story_id": "d", "prompt_id": "q", "accepted": True, "reason": None},
+    }
+    tables = {}
+    for name, given in values.items():
+        row = some_rows(name, "old", num_rows=1).to_pylist()[0] | given
+        tables[name] = pa.Table.from_pylist([row], schema=TABLES[name].schema)
+    lake.commit_shard("old", 0, tables)
 
 
 def _rows(client: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
