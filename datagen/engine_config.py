@@ -52,12 +52,17 @@ def _model(value: object) -> object:
 def _base_urls(values: object) -> object:
     if not isinstance(values, list | tuple):
         raise ValueError('expected a list of addresses, as in ["http://127.0.0.1:8000/v1"]')
-    return tuple(_base_url(value) for value in values)
+    urls = tuple(_base_url(value) for value in values)
+    if len(set(urls)) < len(urls):
+        raise ValueError("expected each address once, found one twice; leave one of them out")
+    return urls
 
 
 def _base_url(value: object) -> str:
     try:
-        parts = urlsplit(value if isinstance(value, str) else "")
+        # urlsplit overlooks tabs, line ends and outer spaces; a client would not.
+        text = value if isinstance(value, str) and value.isprintable() and " " not in value else ""
+        parts = urlsplit(text)
         is_plain = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.netloc))
         _ = parts.port
     except ValueError:

@@ -60,6 +60,8 @@ def test_names_of_keys_are_taken(name: str) -> None:
         "https://a/v1#sk-123",
         "ftp://a/sk-123",
         "http://a b/sk-123",
+        "http://a:80\n/v1",
+        "http://a/\tv1",
         "http://a:99999999/sk-123",
         "http://a/sk-123/v1",
         "http://a/v1/sk-123",

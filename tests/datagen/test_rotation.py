@@ -79,7 +79,16 @@ def test_waits_double_are_bounded_and_follow_from_the_seed() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [(None, None), ("7", 7), (" 0 ", 0), ("soon", None), ("-3", None), ("", None), ("1e3", None)],
+    [
+        (None, None),
+        ("7", 7),
+        (" 0 ", 0),
+        ("soon", None),
+        ("-3", None),
+        ("", None),
+        ("1e3", None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+    ],
 )
 def test_retry_after_is_read(header: str | None, seconds: float | None) -> None:
     assert retry_after_s(header) == seconds
