@@ -11,16 +11,17 @@ from collections.abc import Sequence
 
 from datagen.plan import PromptSpec
 from datagen.vocabulary import Vocabulary
+from datagen.word_rules import STRAIGHT
 
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
-_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'"})
 _CLITICS = ("n't", "'s", "'ll", "'re", "'ve", "'d", "'m")
-_IRREGULAR_NEGATIONS = {"can't": "can", "cannot": "can", "won't": "will", "shan't": "shall"}
+# What "not" makes of these is a word of its own, with no "willn't" beside it.
+IRREGULAR_NEGATIONS = {"can't": "can", "cannot": "can", "won't": "will", "shan't": "shall"}
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text in order, lower case; numbers are words too."""
-    return _WORD.findall(unicodedata.normalize("NFC", text).translate(_STRAIGHT).lower())
+    return _WORD.findall(unicodedata.normalize("NFC", text).translate(STRAIGHT).lower())
 
 
 def unknown_words(words: Sequence[str], vocabulary: Vocabulary) -> list[str]:
@@ -46,7 +47,7 @@ def required_hits(words: Sequence[str], spec: PromptSpec, vocabulary: Vocabulary
 
 
 def _is_known(word: str, forms: frozenset[str]) -> bool:
-    if word in forms or _IRREGULAR_NEGATIONS.get(word) in forms:
+    if word in forms or IRREGULAR_NEGATIONS.get(word) in forms:
         return True
     for clitic in _CLITICS:
         if word.endswith(clitic) and word.removesuffix(clitic) in forms:

@@ -16,7 +16,7 @@ that 10,000 forms need some ten thousand states and not a million.
 from dataclasses import dataclass
 
 from datagen.automata import Dfa, Graph, determinise, minimise
-from datagen.measures import words_of
+from datagen.measures import IRREGULAR_NEGATIONS, words_of
 from datagen.vocabulary import Vocabulary
 
 # Raise when the texts that one vocabulary allows change: automata on disk are built again.
@@ -36,8 +36,6 @@ _CLITICS = ("s", "ll", "re", "ve", "d")
 _TAKE_NOT = frozenset(
     "are could did do does had has have is might must need ought should was were would".split()
 )
-# What "not" makes of these is a word of its own, with no "willn't" beside it.
-_NEGATIONS = {"can't": "can", "cannot": "can", "won't": "will", "shan't": "shall"}
 _MAX_MARKS = 3  # "Wow!!!"
 
 
@@ -60,13 +58,15 @@ def _forms(vocabulary: Vocabulary) -> set[str]:
     forms = {
         form for word in vocabulary.words for form in word.forms if _is_spelling(form, vocabulary)
     }
-    return forms | {negation for negation, verb in _NEGATIONS.items() if verb in vocabulary.forms}
+    return forms | {
+        negation for negation, verb in IRREGULAR_NEGATIONS.items() if verb in vocabulary.forms
+    }
 
 
 def _is_spelling(text: str, vocabulary: Vocabulary) -> bool:
     """Whether the independent count finds one word in it, and knows it (a sign is none)."""
     word = text.lower()
-    known = word in vocabulary.forms or _NEGATIONS.get(word) in vocabulary.forms
+    known = word in vocabulary.forms or IRREGULAR_NEGATIONS.get(word) in vocabulary.forms
     return known and words_of(text) == [word]
 
 
@@ -115,7 +115,7 @@ class _Words:
 
 def _contractions(word: str) -> tuple[str, ...]:
     """What may be joined to a lower-case word."""
-    if word in _NEGATIONS:
+    if word in IRREGULAR_NEGATIONS:
         return ()
     clitics = (*_CLITICS, "m") if word == "i" else _CLITICS
     return (*(f"'{clitic}" for clitic in clitics), *(["n't"] if word in _TAKE_NOT else []))

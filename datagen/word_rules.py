@@ -20,7 +20,7 @@ _ASCII_FORMS = re.compile(rf"{_ASCII_WORD.pattern}(?:,{_ASCII_WORD.pattern})*")
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _TOPIC = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 _WITH_DIGITS = (PartOfSpeech.NAME, PartOfSpeech.NUMBER, PartOfSpeech.OTHER)
-_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'"})
+STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'"})
 _ALPHABETS = ("LATIN", "GREEK", "CYRILLIC")  # whose letters look alike
 
 
@@ -29,7 +29,7 @@ def checked_word(place: str, text: str, part_of_speech: PartOfSpeech) -> str:
     if _ASCII_WORD.fullmatch(text) and len(text) <= MAX_LENGTH:
         return text
     has_digits = part_of_speech in _WITH_DIGITS
-    word = unicodedata.normalize("NFC", text.translate(_STRAIGHT))
+    word = unicodedata.normalize("NFC", text.translate(STRAIGHT))
     if not _is_word(word, has_digits):
         what = "letters and digits" if has_digits else "the letters a to z or of another alphabet"
         raise VocabularyError(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from datagen.config import SamplingConfig
 from datagen.constrain import TokenAutomaton, token_automaton
@@ -23,7 +23,7 @@ from datagen.measures import unknown_words, words_of
 from datagen.surface import story_dfa
 from datagen.vocabulary import load_vocabulary
 from flows.constraints import tokenizer_facts
-from tests.datagen.tiny_llama import _one_thread
+from tests.datagen.tiny_llama import _one_thread, random_llama
 from tests.tiny_tokenizers import byte_level_json
 
 __all__ = ["_one_thread"]
@@ -49,21 +49,8 @@ def automaton(tokenizer: PreTrainedTokenizerFast) -> TokenAutomaton:
 
 @pytest.fixture(scope="module")
 def model() -> LlamaForCausalLM:
-    config = LlamaConfig(
-        vocab_size=VOCAB_SIZE + 8,  # padded, as real heads are
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.1,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = LlamaForCausalLM(config)
-    made.eval()
-    return made
+    # The head is padded, as real ones are.
+    return random_llama(VOCAB_SIZE + 8, num_positions=512, spread=0.1)
 
 
 @pytest.fixture(scope="module")

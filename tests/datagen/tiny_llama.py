@@ -21,24 +21,30 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(num_threads)
 
 
-@pytest.fixture(scope="module")
-def model() -> LlamaForCausalLM:
-    """Four heads over two key heads; weights wide enough that no two ids are nearly as likely."""
+def random_llama(vocab_size: int, num_positions: int, spread: float) -> LlamaForCausalLM:
+    """Four heads over two key heads; weights of that standard deviation, the same each time."""
     config = LlamaConfig(
-        vocab_size=VOCAB_SIZE,
+        vocab_size=vocab_size,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=128,
-        initializer_range=0.3,
+        max_position_embeddings=num_positions,
+        initializer_range=spread,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = LlamaForCausalLM(config)
-    made.set_attn_implementation(ATTENTION)
     made.eval()
+    return made
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    """Weights wide enough that no two ids are nearly as likely."""
+    made = random_llama(VOCAB_SIZE, num_positions=128, spread=0.3)
+    made.set_attn_implementation(ATTENTION)
     return made
 
 
