@@ -181,6 +181,32 @@ class VerdictConfig(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _kinds_of_faults_are_counted(self) -> Self:
+        is_counted = self.max_lints_per_100_words is not None
+        if is_counted and not self.lint_kinds:
+            raise ValueError(
+                "lint_kinds: expected a kind of fault where max_lints_per_100_words is set, found "
+                "none; name one, or leave both keys out"
+            )
+        if not is_counted and self.lint_kinds != GRAMMAR_KINDS:
+            raise ValueError(
+                "lint_kinds: expected max_lints_per_100_words beside it, found none, so that no "
+                "fault would count; set it, or leave lint_kinds out"
+            )
+        return self
+
+    def check_sampling(self, sampling: SamplingConfig) -> None:
+        """Pass unless the teacher has to stop before a text is long enough to be accepted, as a
+        word takes a token or more; ValueError says which key to change.
+        """
+        if self.min_words > sampling.max_new_tokens:
+            raise ValueError(
+                f"verdicts.min_words = {self.min_words}: expected at most sampling.max_new_tokens, "
+                f"{sampling.max_new_tokens}, as a word takes a token or more; no story could be "
+                "accepted"
+            )
+
 
 class DuplicateConfig(_Section):
     """Which texts repeat an older one of the line."""

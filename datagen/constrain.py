@@ -29,6 +29,8 @@ AUTOMATON_VERSION = 1
 # Bytes whose ways are shared by many states: ASCII signs and white space, less what joins words.
 _COMMON_BYTES = [byte for byte in range(128) if not chr(byte).isalnum() and chr(byte) not in "'-"]
 
+_CURLY = {"'": "\u2019"}
+
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
@@ -77,6 +79,21 @@ class TokenAutomaton:
         next_U[self.own_columns[own]] = self.own_next[own]
         columns = np.flatnonzero(next_U != NOWHERE)
         return self.ids_U[columns], next_U[columns]
+
+    def spellings(self, word: str) -> list[str]:
+        """How stories may write a lower-case word: with the capitals that the file has, with one at
+        its beginning, with a straight or a curly apostrophe; none if it is no form.
+        """
+        written = [("", 0)]
+        for sign in word:
+            ways = dict.fromkeys((sign, sign.title(), sign.upper(), _CURLY.get(sign, sign)))
+            written = [
+                (text + way, state)
+                for text, before in written
+                for way in ways
+                if (state := self.dfa.walk(way.encode(), before)) != NOWHERE
+            ]
+        return [text for text, state in written if self.dfa.walk(b" ", state) != NOWHERE]
 
     def after(self, opening: str) -> int:
         """The state after a story's first words; DatagenError if they are not inside."""

@@ -7,11 +7,13 @@ the file decide. About 0.4 s on first use; nothing is loaded where every line ha
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
 
 from datagen.errors import VocabularyError
+from datagen.word_rules import is_word
 from datagen.words import PartOfSpeech
 
 INFLECTED = {
@@ -34,13 +36,16 @@ class _Dictionary(Protocol):
 def proposed_forms(lemma: str, part_of_speech: PartOfSpeech) -> tuple[str, ...]:
     """The lemma, then its inflected forms; only verbs, nouns, adjectives and adverbs have any.
 
+    None that a file could not hold, and behind other letters than Latin ones no English ending.
     VocabularyError if lemminflect is not installed.
     """
     if part_of_speech not in INFLECTED:
         return (lemma,)
     known = _dictionary().getAllInflections(lemma, upos=INFLECTED[part_of_speech])
     forms = [form for tag in _TAGS for form in known.get(tag, ())]
-    return tuple(dict.fromkeys([lemma, *(forms if known else _regular(lemma, part_of_speech))]))
+    inflected = forms if known else _regular(lemma, part_of_speech)
+    kept = (form for form in inflected if is_word(form, part_of_speech))
+    return tuple(dict.fromkeys([lemma, *kept]))
 
 
 @lru_cache(maxsize=1)
@@ -56,6 +61,8 @@ def _dictionary() -> _Dictionary:
 
 
 def _regular(lemma: str, part_of_speech: PartOfSpeech) -> list[str]:
+    if not unicodedata.name(lemma[-1], "").startswith("LATIN"):
+        return []
     if part_of_speech is PartOfSpeech.NOUN:
         return [_with_s(lemma)]
     if part_of_speech is PartOfSpeech.VERB:

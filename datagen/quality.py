@@ -15,7 +15,9 @@ from typing import Any
 from datagen.errors import DatagenError
 from datagen.measures import words_of
 
-_SENTENCE_END = re.compile(r"[.!?]+(?=[\s\"'\u2019\u201d)]|$)|\n+")
+# Each run of marks is looked at once, from its beginning: from each mark on, a text of dots alone
+# would take the square of its length.
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++(?=[\s\"'\u2019\u201d)]|$)|\n+")
 _VOWELS = re.compile(r"[aeiouy]+")
 _SILENT_END = re.compile(r"(?:[^aeiouyl]e|[aeiouy]le|[^aeiouydt]ed|[^aeiouycgsxz]es)$")
 _QUOTES = str.maketrans(

@@ -26,7 +26,7 @@ from datagen.vocabulary import Vocabulary
 
 REASONS = (
     "empty",  # no word at all
-    "odd_characters",  # a sign outside _STORY_CHARACTERS, or a line like a list item
+    "odd_characters",  # a sign of neither _STORY_CHARACTERS nor the vocabulary, or a list item
     "refusal",  # says that it cannot or will not do the task
     "assistant_talk",  # speaks about the task or the story, not in it
     "blocked",  # holds a word or phrase of the recipe's list
@@ -48,13 +48,14 @@ LATER_REASONS = ("duplicate", "near_duplicate")
 _MAX_SAME_SENTENCE = 2
 _MIN_SENTENCE_WORDS = 4
 
-# Letters (some with accents: names), digits, plain and curly punctuation, spaces, line ends.
+# Beside the vocabulary's own: letters (some with accents: names), digits, plain and curly
+# punctuation, spaces, line ends.
 _STORY_CHARACTERS = (
     r"A-Za-z0-9\u00e9\u00e8\u00ea\u00eb\u00ef\u00f1"
     r" \n.,!?;:'\"()\-\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
 )
 _LIST_ITEM = re.compile(r"^[ ]*(?:[-\u2013\u2014]|\d+[.)]) ", re.MULTILINE)
-_END_OF_STORY = re.compile(r"[.!?]['\"\u2019\u201d)]?$")
+_END_OF_STORY = re.compile(r"[.!?]['\"\u2019\u201d\u00bb)]?$")
 _SENTENCE_END = re.compile(r"[.!?\n]+")
 
 _A_STORY = r"(?:short |simple |little )*(?:story|tale)\b"
@@ -94,7 +95,8 @@ _ADDRESS_AT_LINE_START = (
 _ADDRESS_IN_LAST_SENTENCE = (r"let me know if\b", _I_HOPE)
 # Words of the task, not of a story for small children.
 _TALK_ANYWHERE = (
-    r"\b(?:as an ai|language model|for an? (?:3|three)-year-old|verbs?|nouns?|adjectives?)\b"
+    r"\b(?:as an ai|language model|for an? (?:3|three)-year-old|verbs?|nouns?|adjectives?"
+    r"|(?:this|the) story uses)\b"
 )
 
 
@@ -194,7 +196,9 @@ def _is_beyond(limit: float | None, measure: Callable[[str], float], text: str) 
 
 _CHECKS: dict[str, Callable[[_Story], bool]] = {
     "empty": lambda s: not s.words,
-    "odd_characters": lambda s: has_odd_characters(s.text, s.config.extra_characters),
+    "odd_characters": lambda s: has_odd_characters(
+        s.text, s.config.extra_characters + s.vocabulary.characters
+    ),
     "refusal": lambda s: is_refusal(s.text, addresses_reader=s.config.addresses_reader),
     "assistant_talk": lambda s: is_assistant_talk(
         s.text, addresses_reader=s.config.addresses_reader

@@ -38,7 +38,8 @@ class Vocabulary:
 
     The digest is that of words, forms, weights and topics: it depends neither on the name nor on
     their order. `forms` holds every form of every word, lower case; punctuation is not in it.
-    `punctuation` holds the single signs that a text may use.
+    `punctuation` holds the single signs that a text may use. `characters` holds those signs and the
+    letters of all forms, small and capital, sorted.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Vocabulary:
     digest: str
     forms: frozenset[str] = field(init=False, repr=False, compare=False)
     punctuation: frozenset[str] = field(init=False, repr=False, compare=False)
+    characters: str = field(init=False, repr=False, compare=False)
     _forms_of: dict[tuple[str, PartOfSpeech], frozenset[str]] = field(
         init=False, repr=False, compare=False
     )
@@ -69,6 +71,9 @@ class Vocabulary:
         put(self, "_lemmas", lemmas)
         put(self, "forms", frozenset[str]().union(*known))
         put(self, "punctuation", frozenset(sign.lemma for sign in signs) or DEFAULT_PUNCTUATION)
+        spelled = (form for word in self.words for form in word.forms)
+        cases = (form + form.lower() + form.upper() for form in spelled)
+        put(self, "characters", "".join(sorted(self.punctuation.union(*cases))))
 
     def words_of(self, part_of_speech: PartOfSpeech) -> tuple[Word, ...]:
         """The words of that part of speech, sorted by lemma."""

@@ -180,9 +180,21 @@ def _unquoted(cell: str) -> str:
 def _csv_cells(where: str, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     header = next((line for line in lines if line.strip() and not line.startswith("#")), "")
     sign = ";" if ";" in header and "," not in header else ","
-    reader = csv.reader((line + "\n" for line in lines), delimiter=sign, strict=True)
+    begins_row = True
+
+    def without_comments() -> Iterator[str]:
+        """A quote in a comment opens no cell."""
+        nonlocal begins_row
+        for line in lines:
+            first = line.partition(sign)[0].strip()
+            is_comment = begins_row and first.startswith("#") and first != "#"
+            begins_row = False
+            yield "\n" if is_comment else line + "\n"
+
+    reader = csv.reader(without_comments(), delimiter=sign, strict=True)
     try:
         for row in reader:
+            begins_row = True
             yield reader.line_num, [cell.strip() for cell in row]
     except csv.Error as exc:
         raise VocabularyError(

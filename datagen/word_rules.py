@@ -39,6 +39,11 @@ def checked_word(place: str, text: str, part_of_speech: PartOfSpeech) -> str:
     return word
 
 
+def is_word(text: str, part_of_speech: PartOfSpeech) -> bool:
+    """Whether checked_word passes the text as it is."""
+    return _is_word(text, part_of_speech in _WITH_DIGITS)
+
+
 def checked_forms(place: str, cell: str, part_of_speech: PartOfSpeech) -> tuple[str, ...]:
     """The words of a comma-separated cell, checked as checked_word does."""
     forms = cell.split(",")

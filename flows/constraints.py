@@ -6,8 +6,13 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from datagen.automata import Dfa
 from datagen.automaton_cache import TokenizerFacts, load_automaton
+from datagen.config import SamplingConfig
 from datagen.constrain import TokenAutomaton
+from datagen.openings import check_openings
+from datagen.plan import Plan
+from datagen.surface import check_allows_stories, story_dfa
 from datagen.vocabulary import Vocabulary
 from flows.teachers import Teacher, cache_folder, load_model, load_tokenizer
 
@@ -18,6 +23,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AUTOMATA = "automata"
+
+
+def check_constrained(sampling: SamplingConfig, plan: Plan, teacher: Teacher) -> None:
+    """Pass if the teacher can write the plan's texts under the recipe's constraint, or there is
+    none; DatagenError otherwise, before a night is claimed.
+    """
+    if not sampling.constrain:
+        return
+    check_allows_stories(plan.vocabulary)
+    if not teacher.allows_instructions:
+        check_openings(plan, _stories_of(plan.vocabulary))
 
 
 @lru_cache(maxsize=1)
@@ -41,6 +57,12 @@ def teacher_constraint(
 def cached_automaton(vocabulary: Vocabulary, facts: TokenizerFacts) -> TokenAutomaton:
     """The automaton from the cache folder, or built and left there."""
     return load_automaton(vocabulary, facts, cache_folder() / AUTOMATA, logger.info)
+
+
+@lru_cache(maxsize=1)
+def _stories_of(vocabulary: Vocabulary) -> Dfa:
+    """Once per process: about a CPU-second, and each stage of a night asks."""
+    return story_dfa(vocabulary)
 
 
 def tokenizer_facts(tokenizer_json: str, end_ids: tuple[int, ...]) -> TokenizerFacts:

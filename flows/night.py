@@ -21,6 +21,7 @@ from datagen.plan import Plan
 from datagen.quality import check_grammar_is_there
 from datagen.vocabulary import Vocabulary, load_vocabulary
 from distill.students.presets import preset_named
+from flows.constraints import check_constrained
 from flows.errors import FlowsError
 from flows.holding import hold_line
 from flows.numerics import numerics_class
@@ -113,6 +114,7 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
     family = load_family(recipe.prompts.family)
     vocabulary = load_vocabulary(recipe.prompts.vocabulary, needs=family.parts_of_speech)
     plan = Plan(vocabulary, family, recipe.prompts.seed)
+    check_constrained(recipe.sampling, plan, teacher)
     asked = _asked(recipe, teacher, plan)
     data = data.absolute()
     request = NightRequest(
@@ -174,6 +176,8 @@ def _unit(night: Night, before: Sequence[Unit]) -> Unit:
     recipe wrote them.
     """
     asked = json.loads(night.asked)
+    if "duplicates" not in asked["versions"]:
+        return _first_unit(night, asked, before)
     run_id = digest(
         "generate",
         asked["versions"]["generate"],
@@ -190,6 +194,19 @@ def _unit(night: Night, before: Sequence[Unit]) -> Unit:
     pass_version = asked["versions"]["duplicates"]
     others = [unit.run_id if pass_version == 1 else unit.pass_id for unit in before]
     return Unit(run_id, digest("duplicates", pass_version, others, run_id, *limits))
+
+
+def _first_unit(night: Night, asked: dict[str, Any], before: Sequence[Unit]) -> Unit:
+    """The same for a claim of the first versions, whose ids followed from less."""
+    run_id = digest(
+        "generate",
+        asked["versions"],
+        asked["teacher_digest"],
+        asked["vocabulary_digest"],
+        {name: asked["recipe"][name] for name in _STORY_SECTIONS if name in asked["recipe"]},
+        [night.first_index, night.first_index + night.num_indices],
+    )
+    return Unit(run_id, digest("duplicates", 1, [*(unit.run_id for unit in before), run_id]))
 
 
 def _import_unit(run_id: str, recipe: Recipe, teacher: Teacher) -> Unit:
@@ -248,7 +265,7 @@ def _check_line(lake: Lake, request: NightRequest, asked: dict[str, Any]) -> Non
                 "night.held_out_share",
                 *(a["recipe"]["night"]["held_out_share"] for a in (asked, before)),
             ),
-            ("teacher's chat template", *(a["allows_instructions"] for a in (asked, before))),
+            ("teacher's chat template", *(a.get("allows_instructions") for a in (asked, before))),
         ):
             if found != expected and night.night != request.night:
                 raise FlowsError(

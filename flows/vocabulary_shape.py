@@ -29,7 +29,7 @@ class VocabularyShape:
         max_new_tokens: int,
     ) -> None:
         columns = {id_: id_ for id_ in automaton.ids_U.tolist()}
-        speller = Speller(encode, columns, adds_space=facts.strips_space)
+        speller = Speller(encode, columns, automaton.spellings, adds_space=facts.strips_space)
         self._automaton = automaton
         self._facts = facts
         self._required = required

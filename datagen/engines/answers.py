@@ -2,7 +2,9 @@
 
 An answer is refused, to be asked for again, when something in it is missing, cut or foreign: no
 JSON, no choice or several, no reason for its end, no text, another model, or the key that it was
-asked with. Counts of tokens are taken where they can be true.
+asked with. A text that the server's filter kept back, or a refusal in its place, is an answer: an
+unfinished empty one, or the refusal, which the verdicts reject. Counts of tokens are taken where
+they can be true.
 """
 
 import json
@@ -11,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# "content_filter": the server kept a part back, and would again.
-_ENDS = {"stop": True, "length": False, "content_filter": False}
+# The server kept a part of the text back, or all of it, and would again.
+_FILTERED = "content_filter"
+_ENDS = {"stop": True, "length": False, _FILTERED: False}
 # Services answer for "name" as "name-2026-11-21".
 _DATED = re.compile(r"-\d{4}-?\d{2}-?\d{2}")
 # A shorter key guards nothing (servers at home take any word), and may stand in any text.
@@ -113,7 +116,11 @@ def _text(choice: Mapping[str, Any], expected: Expected) -> str:
     message = choice.get("message")
     found = choice.get("text")
     if expected.is_chat:
-        found = message.get("content") if isinstance(message, Mapping) else None
+        message = message if isinstance(message, Mapping) else {}
+        found = message.get("content")
+        found = message.get("refusal") if found is None else found
+    if found is None and choice.get("finish_reason") == _FILTERED:
+        return ""
     if not isinstance(found, str):
         raise BadAnswerError(f"{_shown(found)} where the text was expected")
     if any("\ud800" <= sign <= "\udfff" for sign in found):

@@ -121,7 +121,7 @@ class Constraint:
             ids_U=ids_U,
             end_columns=tuple(columns[id_] for id_ in end_ids),
             bytes_U=tuple(token_bytes[id_] for id_ in ids),
-            speller=Speller(encode, columns, adds_space=automaton.start != 0),
+            speller=Speller(encode, columns, automaton.spellings, adds_space=automaton.start != 0),
         )
 
     def guide(self, requests: Sequence[Request], sampling: SamplingConfig) -> "VocabularyGuide":

@@ -179,7 +179,7 @@ class _Writing:
                 if tries < config.max_retries:
                     await asyncio.sleep(backoff_s(config, request.seed, tries))
             else:
-                self.rotation.worked(url)
+                self.rotation.worked(url, clock())
                 return self._completed(request, answer)
         raise EngineError(
             f"server {url}: expected an answer in {config.max_retries + 1} tries, found none; the "

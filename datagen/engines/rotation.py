@@ -41,9 +41,11 @@ class Rotation:
         self._turn = (self._servers.index(chosen) + 1) % count
         return chosen.url, max(chosen.out_until_s - now_s, 0.0)
 
-    def worked(self, url: str) -> None:
-        """Take note that the server answered well."""
-        self._named(url).num_failures = 0
+    def worked(self, url: str, now_s: float) -> None:
+        """Take note that the server answered well; while it is out, that says nothing of now."""
+        server = self._named(url)
+        if server.out_until_s <= now_s:
+            server.num_failures = 0
 
     def failed(self, url: str, now_s: float, asked_wait_s: float | None) -> float:
         """Take note that the server failed; for how many seconds it is now left out.

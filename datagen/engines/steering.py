@@ -26,18 +26,24 @@ class Spelling:
 
 
 class Speller:
-    """Spells forms in columns, as the tokenizer would; each form once."""
+    """Spells forms in columns, as the tokenizer would, in each way that stories may write them;
+    each form once.
+    """
 
     def __init__(
         self,
         encode: Callable[[str], Sequence[int]],
         columns: Mapping[int, int],
+        ways_of: Callable[[str], Sequence[str]],
         *,
         adds_space: bool,
     ) -> None:
-        """adds_space: the tokenizer puts a space before any text, as SentencePiece does."""
+        """ways_of: how a lower-case form may be written, as TokenAutomaton.spellings. adds_space:
+        the tokenizer puts a space before any text, as SentencePiece does.
+        """
         self._encode = encode
         self._columns = columns
+        self._ways_of = ways_of
         self._adds_space = adds_space
         self._known: dict[str, tuple[Spelling, ...]] = {}
 
@@ -50,11 +56,11 @@ class Speller:
         return self._known[form]
 
     def _spell(self, form: str) -> list[Spelling]:
-        cases = dict.fromkeys([form, form[:1].upper() + form[1:], form.upper()])
+        ways = self._ways_of(form)
         if self._adds_space:
-            texts = [(case, True) for case in cases]
+            texts = [(way, True) for way in ways]
         else:
-            texts = [(f" {case}", True) for case in cases] + [(case, False) for case in cases]
+            texts = [(f" {way}", True) for way in ways] + [(way, False) for way in ways]
         found = []
         for text, has_space in texts:
             ids = self._encode(text)

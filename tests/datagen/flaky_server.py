@@ -76,7 +76,8 @@ def story_of(seed: int) -> tuple[str, str]:
 class FlakyServer:
     """`faults` are met by turns, up to `most_faults` per request; afterwards it is honest.
 
-    Once `refuses_from` answers were given, `refusal` (a status and words) is all that it says.
+    With `keeps_back` its filter takes every text away. Once `refuses_from` answers were given,
+    `refusal` (a status and words) is all that it says.
     `asked` counts the tries of each seed, `met` the faults, `answered` the honest answers that were
     sent whole, `bodies` and `headers` keep what the requests said.
     """
@@ -85,6 +86,7 @@ class FlakyServer:
     most_faults: int = 2
     hang_s: float = 1.0
     odd_usage: bool = False
+    keeps_back: bool = False
     refusal: tuple[int, str] | None = None
     refuses_from: int = 0
     url: str = ""
@@ -118,7 +120,11 @@ class FlakyServer:
         }
         if self.odd_usage:
             usage = ODD_USAGES[asked["seed"] % len(ODD_USAGES)]
-        content = {"message": {"role": "assistant", "content": text}} if is_chat else {"text": text}
+        written: str | None = text
+        if self.keeps_back:
+            written, end = None, "content_filter"
+        message = {"role": "assistant", "content": written}
+        content = {"message": message} if is_chat else {"text": written}
         return {
             "id": f"answer-{asked['seed']}",
             "model": asked["model"],

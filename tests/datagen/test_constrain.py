@@ -1,8 +1,6 @@
-"""The automaton of allowed stories: what it lets through, over bytes and over real token ids."""
+"""The automaton of allowed stories over token ids: what it lets through; and how it is kept."""
 
-import json
 import re
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -12,100 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from datagen.automata import NOWHERE, Dfa, Graph, determinise, minimise
+from datagen.automata import NOWHERE, Graph, determinise, minimise
 from datagen.automaton_cache import TokenizerFacts, load_automaton
 from datagen.constrain import TokenAutomaton, token_automaton
 from datagen.errors import DatagenError
 from datagen.measures import unknown_words, words_of
-from datagen.surface import MAY_END, story_dfa
-from datagen.vocabulary import Vocabulary, load_vocabulary, parse_vocabulary
+from datagen.surface import story_dfa
+from datagen.vocabulary import load_vocabulary, parse_vocabulary
 from flows.constraints import tokenizer_facts
 from tests.tiny_tokenizers import byte_level_json, sentencepiece_json, stories
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-WORDS = """lemma\tpart_of_speech\tforms
-boat\tnoun\tboat,boats
-Tom\tname\tTom
-I\tpronoun\tI
-be\tauxiliary\tbe,is,was,am
-will\tauxiliary\twill
-ice-cream\tnoun\tice-cream
-blue\tadjective\tblue
-say\tverb\tsaid,say
-"""
-
-
-@cache
-def _small() -> Vocabulary:
-    return parse_vocabulary("small", "small.tsv", WORDS.encode())
-
-
-@cache
-def _small_dfa() -> Dfa:
-    return story_dfa(_small())
-
-
-def _accepts(dfa: Dfa, text: str) -> bool:
-    state = dfa.walk(text.encode())
-    return state != NOWHERE and bool(dfa.labels_S[state] & MAY_END)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Tom was blue.",
-        "I will say.",
-        "Blue boats.\nI won't say.\n\nBoats!",
-        '"Is Tom blue?" said Tom.',
-        'Tom said, "I\'m Tom." Boats...',
-        "\u201cTom\u2019s boat isn\u2019t blue!\u201d Tom said\u2014blue.",
-        "Blue-boat, boats' ice-cream; Tom - blue?!",
-        "I say: boat (blue).",
-        'Tom said "blue".',
-    ],
-)
-def test_a_story_of_the_vocabularys_words_is_accepted(text: str) -> None:
-    assert unknown_words(words_of(text), _small()) == []
-    assert _accepts(_small_dfa(), text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Tom was blue",  # no end
-        "Tom was green.",
-        "tom was blue.",  # a name
-        "BLUE boat.",
-        "Tom  was blue.",
-        "Tom was blue .",
-        "Tom,was blue.",
-        " Tom was blue.",
-        "Tom was blue. ",
-        '"Tom was blue.',  # an open quote
-        'Tom was blue."',
-        "Tom was blue\n.",
-        "Ice-boat.",
-        "Ice-cream-boat.",
-        "Tomn't.",
-        "Willn't.",
-        "Cann't.",
-        "Boatblue.",
-        "Tom was blue....",
-        "Tom was *blue*.",
-        "Tom wa",
-    ],
-)
-def test_other_texts_are_not(text: str) -> None:
-    assert not _accepts(_small_dfa(), text)
-
-
-def test_signs_outside_the_vocabulary_are_shut() -> None:
-    few = parse_vocabulary("few", "few.tsv", (WORDS + ".\tpunctuation\t.\n").encode())
-    dfa = story_dfa(few)
-    assert _accepts(dfa, "Tom's boat.")
-    for text in ("Tom!", "Blue, boat.", '"Blue."', "Tom\u2019s boat.", "Blue-boat."):
-        assert not _accepts(dfa, text)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), max_size=12), st.data())
@@ -225,36 +140,20 @@ def test_an_opening_is_walked_and_one_outside_is_refused() -> None:
         automaton.after("Once xylophonic")
 
 
-def test_real_stories_are_accepted_by_a_vocabulary_of_their_words() -> None:
-    path = DATA / "tinystories" / "stories.jsonl"
-    if not path.exists():
-        pytest.skip(f"no {path}")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    texts = [re.sub(r" +\n", "\n", json.loads(line)["text"].strip()) for line in lines]
-    words = {word for text in texts for word in words_of(text) if re.fullmatch("[a-z]+", word)}
-    rows = "".join(f"{word}\tother\t{word}\n" for word in sorted(words))
-    made = parse_vocabulary("made", "made", f"lemma\tpart_of_speech\tforms\n{rows}".encode())
-    dfa = story_dfa(made)
-    inside = [text for text in texts if not unknown_words(words_of(text), made)]
-    accepted = Counter(_accepts(dfa, text) for text in inside)
-    # The others: capitals ("OK"), single quotes, marks beside a closing quote, double spaces,
-    # quotes that are never closed.
-    assert accepted[True] > 0.88 * len(inside) > 1400
-
-
 def test_an_automaton_is_built_once_and_a_broken_file_again(tmp_path: Path) -> None:
+    small = parse_vocabulary("small", "small.txt", b"Tom name\nsays\nblue")
     facts = _facts("byte level")[1]
     said: list[str] = []
-    first = load_automaton(_small(), facts, tmp_path, said.append)
+    first = load_automaton(small, facts, tmp_path, said.append)
     assert len(said) == 1
     assert "states over" in said[0]
-    _assert_same(load_automaton(_small(), facts, tmp_path, said.append), first)
+    _assert_same(load_automaton(small, facts, tmp_path, said.append), first)
     assert len(said) == 1
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     for broken in (whole[:-3], b"", whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]):
         file.write_bytes(broken)
-        _assert_same(load_automaton(_small(), facts, tmp_path, said.append), first)
+        _assert_same(load_automaton(small, facts, tmp_path, said.append), first)
         assert file.read_bytes() == whole
     assert len(said) == 4
     load_automaton(load_vocabulary("age3"), facts, tmp_path, said.append)

@@ -164,7 +164,10 @@ def test_a_word_that_cannot_be_spelled_is_left_to_chance(engine: TransformersEng
 
 def test_a_word_counts_once_it_is_whole() -> None:
     speller = Speller(
-        lambda text: list(text.encode()), {i: i for i in range(256)}, adds_space=False
+        lambda text: list(text.encode()),
+        {i: i for i in range(256)},
+        lambda form: [form],
+        adds_space=False,
     )
     steering = Steering(speller, nats=2, soft_limit_tokens=10, max_new_tokens=50)
     wanted = steering.begin([frozenset({"boat", "boats"})], "A ")
@@ -189,7 +192,7 @@ def test_a_word_counts_once_it_is_whole() -> None:
 
 
 def test_the_bonus_grows_with_what_is_written() -> None:
-    speller = Speller(lambda _: [], {}, adds_space=False)
+    speller = Speller(lambda _: [], {}, lambda form: [form], adds_space=False)
     steering = Steering(speller, nats=4, soft_limit_tokens=40, max_new_tokens=80)
     assert [steering.bonus(step) for step in (0, 39, 79)] == [0.1, 4, 8]
 

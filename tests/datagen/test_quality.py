@@ -3,15 +3,20 @@ person judged.
 """
 
 import json
+import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from datagen.config import GRAMMAR_KINDS, VerdictConfig
 from datagen.errors import DatagenError
 from datagen.quality import (
+    _SENTENCE_END,
     blocked_phrase,
     check_grammar_is_there,
     holds_sentence,
@@ -29,6 +34,18 @@ def test_the_grade_is_flesch_and_kincaids() -> None:
     """By hand: 12 words, 2 sentences, 14 syllables."""
     text = "The cat sat on the mat. It was a very happy cat!"
     assert reading_grade(text) == pytest.approx(0.39 * 12 / 2 + 11.8 * 14 / 12 - 15.59)
+
+
+def test_a_text_of_marks_alone_takes_time_in_proportion_to_its_length() -> None:
+    begun_s = time.process_time()
+    assert reading_grade("." * 100_000 + "a") == reading_grade("a")
+    assert time.process_time() - begun_s < 0.5  # once minutes
+
+
+@given(st.text(".!?\n a'\u201d", max_size=20))
+def test_sentences_end_at_the_same_places_whatever_stands_before(text: str) -> None:
+    plain = re.compile(r"[.!?]+(?=[\s\"'\u2019\u201d)]|$)|\n+")
+    assert _SENTENCE_END.split(text) == plain.split(text)
 
 
 def test_harder_texts_have_higher_grades() -> None:

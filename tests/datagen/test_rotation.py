@@ -24,7 +24,7 @@ def test_a_failing_server_is_left_out_for_a_time_that_doubles() -> None:
             assert {rotation.take(now_s)[0] for _ in range(9)} == {"a", "c"}
         now_s += waits[-1]
     assert waits == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
-    rotation.worked("b")
+    rotation.worked("b", now_s)
     assert rotation.failed("b", now_s, None) == 0
     assert {rotation.take(now_s)[0] for _ in range(3)} == {*URLS}
 
@@ -33,6 +33,20 @@ def test_one_outage_with_many_requests_under_way_is_one_failure() -> None:
     rotation = Rotation.of(URLS, 1.0, 60.0)
     assert sum(rotation.failed("a", 5.0, None) for _ in range(50)) == 1.0
     assert rotation.failed("a", 6.0, None) == 2.0
+
+
+def test_a_late_answer_of_a_server_that_is_out_does_not_end_its_outage() -> None:
+    """It was asked for before: the next failure waits twice as long, not from the start again."""
+    rotation, now_s, waits = Rotation.of(URLS, 1.0, 60.0), 0.0, []
+    for _ in range(6):
+        waits.append(rotation.failed("b", now_s, None))
+        if waits[-1]:
+            rotation.worked("b", now_s + waits[-1] / 2)
+            assert {rotation.take(now_s)[0] for _ in range(9)} == {"a", "c"}
+        now_s += waits[-1]
+    assert waits == [0, 0, 1, 2, 4, 8]
+    rotation.worked("b", now_s)
+    assert rotation.failed("b", now_s, None) == 0
 
 
 def test_the_wait_that_a_server_asks_for_is_kept_within_the_bound() -> None:
@@ -55,7 +69,7 @@ def test_nobody_waits_while_a_server_is_in(events: list[tuple[str, str, float]])
     for url, event, passed_s in events:
         now_s += passed_s
         if event == "worked":
-            rotation.worked(url)
+            rotation.worked(url, now_s)
         else:
             out_s = rotation.failed(url, now_s, None)
             assert out_s <= 8.0

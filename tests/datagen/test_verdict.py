@@ -19,7 +19,7 @@ from datagen.verdict import (
     judge,
     repeated_share,
 )
-from datagen.vocabulary import load_vocabulary
+from datagen.vocabulary import load_vocabulary, parse_vocabulary, shipped_vocabularies
 from tests.datagen.specs import story_spec
 
 AGE3 = load_vocabulary("age3")
@@ -117,6 +117,33 @@ def test_signs_are_let_through_that_the_recipe_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "plain", "odd"),
+    [
+        ("\u00e1rbol\nni\u00f1o\n\u00bf\n?", "\u00bfNi\u00f1o, \u00c1RBOL, 2?", "\u00fcber."),
+        (
+            "\u03b3\u03ac\u03c4\u03b1\n\u00bb\n.",
+            "\u0393\u03b1\u03c4\u03ac. \u0386.\u00bb",
+            "\u03c0\u03ac\u03b3\u03c4\u03b1.",
+        ),
+        ("pay verb\n$\n.\n]", "Pay 3 $.", "Pay 3 &."),
+    ],
+)
+def test_letters_and_signs_of_the_vocabulary_are_plain(words: str, plain: str, odd: str) -> None:
+    vocabulary = parse_vocabulary("own", "own.txt", words.encode())
+    spec = replace(SPEC, required=(), sentence=None)
+    free = {"min_words": 1, "max_unknown_share": 1.0, "max_grade": None}
+    config = CONFIG.model_copy(update=free)
+    for text, expected in ((plain, None), (odd, "odd_characters")):
+        found = judge(text, is_finished=True, spec=spec, vocabulary=vocabulary, config=config)
+        assert found == expected
+
+
+def test_the_vocabularies_of_ours_let_no_other_character_through() -> None:
+    for name in shipped_vocabularies():
+        assert not has_odd_characters(load_vocabulary(name).characters)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "I'm sorry, but I cannot find your order. Let me know if you have its number.",
@@ -195,6 +222,7 @@ def test_plain_story_text_is_not_odd(text: str) -> None:
         "The frog sat.\n\nLet me know if you want more.",
         "The frog sat. Let me know if you\u2019d like another one.",
         "The frog sat.\n\nThis story uses the words in it.",
+        "The frog sat on a nice pair of jeans. The story uses the word nice to be fun. The end.",
         'The frog sat and the verb "sit" was used.',
         "A tale for a 3-year-old. The frog sat.",
         "User: tell me more.",

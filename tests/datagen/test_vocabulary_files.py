@@ -1,6 +1,5 @@
 """Vocabulary files of a team: TSV, CSV and TXT, what is read, proposed and refused."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -78,39 +77,16 @@ def test_where_the_file_has_forms_it_decides() -> None:
     assert [entry.is_proposed for entry in entries] == [False, False, True]
 
 
-@pytest.mark.parametrize(
-    ("line", "forms"),
-    [
-        ("mouse n", "mouse mice"),
-        ("write v", "write writes wrote written writing"),
-        ("good adj", "good better best"),
-        ("dream v", "dream dreams dreamed dreamt dreaming"),
-        ("fast adv", "fast faster fastest"),
-        ("blorp v", "blorp blorps blorped blorping"),
-        ("zib v", "zib zibs zibbed zibbing"),
-        ("blorpy n", "blorpy blorpies"),
-        ("grish n", "grish grishes"),
-        ("snoobly adj", "snoobly"),
-        ("Tom name", "Tom"),
-    ],
-)
-def test_missing_forms_are_proposed(line: str, forms: str) -> None:
-    assert set(_read("v.txt", line)[0].forms) == set(forms.split())
-
-
-def test_without_lemminflect_files_with_forms_are_read_and_others_say_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from datagen import inflections
-
-    monkeypatch.setitem(sys.modules, "lemminflect", None)
-    inflections._dictionary.cache_clear()
-    try:
-        assert load_vocabulary("age3").words
-        with pytest.raises(VocabularyError, match="expected the package lemminflect"):
-            _read("v.txt", "cat noun")
-    finally:
-        inflections._dictionary.cache_clear()
+def test_a_quote_in_a_comment_opens_no_cell() -> None:
+    words = _read(
+        "v.csv",
+        '#ours,"all of them\nword,pos,forms\n  # more,"or less\ncat,noun,"cat,\ncats"\n'
+        "#, punctuation,\n",
+    )
+    assert [word.lemma for word in words] == ["cat", "#"]
+    assert words[0].forms == ("cat", "cats")
+    with pytest.raises(VocabularyError, match=r"v\.csv, line 4: .*mend its quotes"):
+        _read("v.csv", 'word,pos\n# a,"note\ncat,n\n"dog,n\n')
 
 
 @pytest.mark.parametrize("word", ["café", "Zoë", "über", "κόσμος", "мир", "naïve", "犬"])

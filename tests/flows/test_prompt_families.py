@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.errors import FamilyError, VocabularyError
+from datagen.errors import DatagenError, FamilyError, VocabularyError
 from flows.night import open_night
 from flows.recipes import Recipe, load_recipe
 from warehouse.errors import NightConflictError
@@ -79,3 +79,42 @@ def test_a_vocabulary_needs_only_what_its_family_asks_for(
         open_night(story, "1", tmp_path / "other", print),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("family", "words", "said"),
+    [
+        ("reply", "thank", r"reply, opening: .* vocabulary words, .* 'you', .* in 'Thank you for"),
+        (
+            "{note}",
+            "a\nwarm\nbrief\nnote",
+            r"'A warm-note.', which leaves it after 'A warm-' \(a sign",
+        ),
+        ("{note}", "a\nwarm\nbrief\nnote\n,", "vocabulary words: expected a sign that ends"),
+    ],
+)
+def test_openings_outside_are_refused_before_a_constrained_night_is_claimed(
+    family: str, words: str, said: str, tiny_teacher_folder: Path, tmp_path: Path
+) -> None:
+    """The tiny teacher only continues."""
+    (tmp_path / "words.txt").write_text(words)
+    note = tmp_path / "note.toml"
+    note.write_text(NOTE.replace("tone }} note", "tone }}-note"))
+    settings = (tiny_teacher_folder, family.format(note=note))
+    vocabulary = f"prompts.vocabulary={tmp_path / 'words.txt'}"
+    with open_night(_recipe(*settings, vocabulary), "1", tmp_path / "free", print):
+        pass
+    kept = _recipe(*settings, vocabulary, "sampling.constrain=true")
+    with pytest.raises(DatagenError, match=said), open_night(kept, "1", tmp_path / "lake", print):
+        pass
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize("vocabulary", ["age3", "age5"])
+def test_the_openings_of_stories_stand_in_our_vocabularies(
+    vocabulary: str, tiny_teacher_folder: Path, tmp_path: Path
+) -> None:
+    settings = ("sampling.constrain=true", f"prompts.vocabulary={vocabulary}")
+    recipe = _recipe(tiny_teacher_folder, "story", *settings)
+    with open_night(recipe, "1", tmp_path / "lake", print) as tonight:
+        assert tonight.vocabulary.name == vocabulary
