@@ -1,14 +1,15 @@
-"""One batch decoded, as fast as eager torch on a CPU allows.
+"""A batch of rows that come and go, decoded as fast as eager torch on a CPU allows.
 
-Three things cost more than the arithmetic in a plain decoding loop, and are not done here: the keys
-and values are written into room made once (not concatenated at every step); grouped queries attend
-to their shared keys as they lie (not to copies, one for each head); and what all prompts of a batch
-begin with is computed once. Rows that have ended leave the batch.
+Most of the time goes into matrix products, and these cost least per token when many rows share
+them: so the batch is kept full. A row that has ended makes room for the next context, and every row
+stands at a length of its own. Around the products three things cost more in a plain decoding loop,
+and are not done here: keys and values are written into room made once (not concatenated at every
+step); grouped queries attend to their shared keys as they lie (not to copies, one for each head);
+what all contexts begin with is computed once.
 
-    prompts       [shared ids][padding][own ids]    left padding, so that every row's next token is
-    in the last column positions     count real tokens only
+    row    [shared ids][own ids][drawn ids][room]    its next id goes to column lengths[row]
 
-Tensors: B rows, T tokens, H heads, K key/value heads, G = H / K, D width of a head.
+Tensors: B rows, T tokens, H heads, K key/value heads, G = H / K, D width of a head, C columns.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,18 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, Cache, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    Cache,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from datagen.errors import EngineError
 
 ATTENTION = "stillhouse_grouped"
 
@@ -55,100 +64,157 @@ AttentionInterface.register(ATTENTION, grouped_attention)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
-class RoomyLayer(DynamicLayer):
-    """Keys and values of one layer, in room for `capacity` tokens that is taken once."""
+@dataclass(slots=True)
+class _Room:
+    """Columns taken for each row, and where the rows stand: row b's next id goes to columns_B[b];
+    no row has used more than the first num_used.
+    """
 
-    def __init__(self, capacity: int) -> None:
+    num_columns: int
+    columns_B: Tensor
+    num_used: int = 0
+
+
+class RoomyLayer(DynamicLayer):
+    """Keys and values of one layer, in room that is taken once for all rows."""
+
+    _keys: Tensor
+    _values: Tensor
+
+    def __init__(self, room: _Room) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._capacity = capacity
-        self._length = 0
+        self._room = room
+
+    def admit(self, rows_R: Tensor, read: DynamicLayer) -> None:
+        """Put what was read of new contexts, R rows of keys and values, at the rows' beginning."""
+        if read.keys is None or read.values is None:
+            return
+        self._take_room(read.keys)
+        length = read.keys.shape[2]
+        self._keys[rows_R, :, :length] = read.keys
+        self._values[rows_R, :, :length] = read.values
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Take the new tokens in; all keys and values (B, K, S, D) so far, as views."""
-        rows, heads, added, width = key_states.shape
-        if not self.is_initialized:
-            room = (rows, heads, self._capacity, width)
-            self._keys, self._values = key_states.new_empty(room), value_states.new_empty(room)
-            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
-        end = self._length + added
-        self._keys[:, :, self._length : end] = key_states
-        self._values[:, :, self._length : end] = value_states
-        self._length = end
-        return self._show()
+        """Take one token of each row in; all keys and values (B, K, S, D) so far, as views."""
+        self._take_room(key_states)
+        rows_B, used = torch.arange(len(key_states), device=self.device), self._room.num_used
+        self._keys[rows_B, :, self._room.columns_B] = key_states[:, :, 0]
+        self._values[rows_B, :, self._room.columns_B] = value_states[:, :, 0]
+        return self._keys[:, :, :used], self._values[:, :, :used]
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep the rows named by indices; a row named twice is copied."""
-        self._keys, self._values = self._keys[indices], self._values[indices]
-        self._show()
+    def keep(self, rows: Tensor) -> None:
+        """Drop every row that rows does not name."""
+        if self.is_initialized:
+            self._keys, self._values = self._keys[rows], self._values[rows]
 
-    def get_seq_length(self) -> int:
-        """Tokens taken in so far."""
-        return self._length
-
-    def _show(self) -> tuple[Tensor, Tensor]:
-        keys = self._keys[:, :, : self._length]
-        values = self._values[:, :, : self._length]
-        self.keys, self.values = keys, values
-        return keys, values
+    def _take_room(self, like: Tensor) -> None:
+        if self.is_initialized:
+            return
+        shape = (len(self._room.columns_B), like.shape[1], self._room.num_columns, like.shape[3])
+        # Zeros: a column that a row does not attend to still meets its weight of 0.
+        self._keys, self._values = like.new_zeros(shape), like.new_zeros(shape)
+        self.dtype, self.device, self.is_initialized = like.dtype, like.device, True
 
 
-@dataclass(slots=True)
 class Batch:
-    """The rows still being written: their cache, what they may attend to, and the position of their
-    next token.
-    """
+    """Rows that are being written; each is fed its context's last id by the step after `admit`."""
 
-    model: PreTrainedModel
-    cache: Cache
-    mask_BT: Tensor
-    next_position_B: Tensor
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        contexts: Sequence[Sequence[int]],
+        *,
+        num_rows: int,
+        max_new_tokens: int,
+    ) -> None:
+        """num_rows rows, with room for the longest of all contexts (token ids, none empty) that
+        will be admitted, and for max_new_tokens. EngineError if a layer of the model sees less.
+        """
+        num_columns = max(map(len, contexts)) + max_new_tokens
+        _expect_full_attention(model.config, num_columns)
+        self._model = model
+        self._shared = list(contexts[0][: _num_shared(contexts)])
+        self._prefix = self._read([self._shared], [DynamicLayer() for _ in self._depths])
+        columns_B = torch.zeros(num_rows, dtype=torch.long, device=model.device)
+        self._room = _Room(num_columns, columns_B)
+        self._layers = [RoomyLayer(self._room) for _ in self._depths]
+
+    def admit(self, rows: Sequence[int], contexts: Sequence[Sequence[int]]) -> None:
+        """Begin a context in each of the rows, in the place of what they held."""
+        rows_R = torch.tensor(rows, device=self._model.device)
+        own = [list(context[len(self._shared) : -1]) for context in contexts]
+        for layer, read in zip(self._layers, self._read(own, self._copies(len(rows))), strict=True):
+            layer.admit(rows_R, read)
+        self._room.columns_B[rows_R] = torch.tensor(
+            [len(context) - 1 for context in contexts], device=rows_R.device
+        )
 
     def step(self, ids_B: Tensor) -> Tensor:
-        """Feed one token per row; float32 logits (B, V) of the next."""
-        self.mask_BT = torch.cat([self.mask_BT, self.mask_BT.new_ones(len(ids_B), 1)], dim=1)
-        logits_BV = _forward(
-            self.model, ids_B[:, None], self.mask_BT, self.next_position_B[:, None], self.cache
+        """Feed one id per row; float32 logits (B, V) of the next. A row may be fed max_new_tokens
+        ids; what it is fed after these changes none but itself.
+        """
+        columns_B = self._room.columns_B
+        self._room.num_used = used = int(columns_B.max()) + 1
+        is_seen_BS = torch.arange(used, device=columns_B.device) <= columns_B[:, None]
+        logits_BV = self._logits(
+            ids_B[:, None], columns_B[:, None], self._layers, is_seen_BS[:, None, None]
         )
-        self.next_position_B = self.next_position_B + 1
+        self._room.columns_B = (columns_B + 1).clamp(max=self._room.num_columns - 1)
         return logits_BV
 
-    def keep(self, indices: Tensor) -> None:
-        """Drop every row that indices does not name."""
-        self.cache.batch_select_indices(indices)
-        self.mask_BT = self.mask_BT[indices]
-        self.next_position_B = self.next_position_B[indices]
+    def keep(self, rows: Tensor) -> None:
+        """Drop every row that rows does not name."""
+        self._room.columns_B = self._room.columns_B[rows]
+        for layer in self._layers:
+            layer.keep(rows)
 
+    @property
+    def _depths(self) -> range:
+        return range(self._model.config.num_hidden_layers)
 
-def prefill(
-    model: PreTrainedModel, contexts: Sequence[Sequence[int]], max_new_tokens: int
-) -> tuple[Batch, Tensor]:
-    """The batch after its contexts (token ids, none empty), and float32 logits (B, V) of each row's
-    first new token.
-    """
-    shared = _num_shared(contexts)
-    longest = max(map(len, contexts))
-    capacity = longest + max_new_tokens
-    cache = Cache(layers=[RoomyLayer(capacity) for _ in range(model.config.num_hidden_layers)])
-    device = model.device
-    if shared:
-        ids_1T = torch.tensor([contexts[0][:shared]], device=device)
-        _forward(
-            model, ids_1T, torch.ones_like(ids_1T), torch.arange(shared, device=device)[None], cache
+    def _copies(self, num_rows: int) -> list[DynamicLayer]:
+        """What the shared ids left, once for each row."""
+        copies = []
+        for prefix in self._prefix:
+            copy = DynamicLayer()
+            if prefix.keys is not None and prefix.values is not None:
+                shape = (num_rows, -1, -1, -1)
+                copy.update(prefix.keys.expand(shape), prefix.values.expand(shape))
+            copies.append(copy)
+        return copies
+
+    def _read(
+        self, rows: Sequence[Sequence[int]], layers: list[DynamicLayer]
+    ) -> list[DynamicLayer]:
+        """The layers after the rows' ids, filled up on the right to the longest."""
+        longest = max(map(len, rows))
+        if longest:
+            ids_RT = torch.zeros(len(rows), longest, dtype=torch.long)
+            for row, ids in enumerate(rows):
+                ids_RT[row, : len(ids)] = torch.tensor(ids)
+            ids_RT = ids_RT.to(self._model.device)
+            first = layers[0].get_seq_length()
+            positions_1T = torch.arange(first, first + longest, device=ids_RT.device)[None]
+            self._logits(ids_RT, positions_1T.expand(len(rows), -1), layers, None)
+        return layers
+
+    def _logits(
+        self,
+        ids_BT: Tensor,
+        positions_BT: Tensor,
+        layers: Sequence[DynamicLayer],
+        mask: Tensor | None,
+    ) -> Tensor:
+        outputs = self._model(
+            input_ids=ids_BT,
+            attention_mask=mask,
+            position_ids=positions_BT,
+            past_key_values=Cache(layers=list(layers)),
+            logits_to_keep=1,
         )
-        cache.batch_select_indices(torch.zeros(len(contexts), dtype=torch.long, device=device))
-    ids_BT = torch.zeros(len(contexts), longest - shared, dtype=torch.long)
-    own_BT = torch.zeros_like(ids_BT)
-    for row, context in enumerate(contexts):
-        own = context[shared:]
-        ids_BT[row, -len(own) :] = torch.tensor(own)
-        own_BT[row, -len(own) :] = 1
-    ids_BT, own_BT = ids_BT.to(device), own_BT.to(device)
-    mask_BT = torch.cat([own_BT.new_ones(len(contexts), shared), own_BT], dim=1)
-    positions_BT = shared + (own_BT.cumsum(dim=1) - 1).clamp(min=0)
-    logits_BV = _forward(model, ids_BT, mask_BT, positions_BT, cache)
-    return Batch(model, cache, mask_BT, positions_BT[:, -1] + 1), logits_BV
+        return cast(Tensor, outputs.logits[:, -1].float())
 
 
 def _num_shared(contexts: Sequence[Sequence[int]]) -> int:
@@ -161,14 +227,12 @@ def _num_shared(contexts: Sequence[Sequence[int]]) -> int:
     return limit
 
 
-def _forward(
-    model: PreTrainedModel, ids_BT: Tensor, mask_BT: Tensor, positions_BT: Tensor, cache: Cache
-) -> Tensor:
-    outputs = model(
-        input_ids=ids_BT,
-        attention_mask=mask_BT,
-        position_ids=positions_BT,
-        past_key_values=cache,
-        logits_to_keep=1,
-    )
-    return cast(Tensor, outputs.logits[:, -1].float())
+def _expect_full_attention(config: PreTrainedConfig, num_columns: int) -> None:
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention" if window else ""]
+    if window and window < num_columns and "sliding_attention" in kinds:
+        raise EngineError(
+            f"expected a teacher whose layers see {num_columns} tokens (the longest prompt and "
+            f"sampling.max_new_tokens), found layers that see {window}; "
+            "ask for shorter stories or choose another teacher"
+        )

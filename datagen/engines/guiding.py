@@ -28,11 +28,14 @@ _AFTER_SENTENCE = "\"'\u201d\u2019\u0120\u010a\u2581"
 
 
 class Guide(Protocol):
-    """Follows the rows of one batch; rows that have ended leave it."""
+    """Follows the rows of a batch, in which requests come and go."""
 
-    def shape(self, logits: Tensor, step: int) -> None:
-        """Change the logits (B, V or U) of each row's next token, in place, when each row has
-        written `step` tokens.
+    def admit(self, rows: Sequence[int], requests: Sequence[Request]) -> None:
+        """Begin a request in each of the rows; DatagenError if an opening is outside."""
+
+    def shape(self, logits: Tensor, steps_B: Tensor) -> None:
+        """Change the logits (B, V or U) of each row's next token, in place; steps_B: int64, the
+        tokens that each row has drawn.
         """
 
     def take(self, columns_B: Tensor) -> Tensor:
@@ -68,12 +71,15 @@ class FreeGuide:
     soft_limit_tokens: int
     _ids_B: Tensor | None = None
 
-    def shape(self, logits: Tensor, step: int) -> None:
-        """Invite the end after a sentence, by how far the rows are past the soft limit."""
-        num_past = step - self.soft_limit_tokens
-        if num_past > 0 and self._ids_B is not None:
+    def admit(self, rows: Sequence[int], requests: Sequence[Request]) -> None:
+        """Nothing is remembered before the first draw."""
+
+    def shape(self, logits: Tensor, steps_B: Tensor) -> None:
+        """Invite the end after a sentence, by how far each row is past the soft limit."""
+        if self._ids_B is not None:
             is_end_B = self.ends.is_sentence_end_V.to(logits.device)[self._ids_B]
-            logits[:, self.ends.end_id] += END_BONUS * num_past * is_end_B
+            num_past_B = (steps_B - self.soft_limit_tokens).clamp(min=0)
+            logits[:, self.ends.end_id] += END_BONUS * num_past_B * is_end_B
 
     def take(self, columns_B: Tensor) -> Tensor:
         """Columns are ids."""
@@ -124,17 +130,13 @@ class Constraint:
             speller=Speller(encode, columns, automaton.spellings, adds_space=automaton.start != 0),
         )
 
-    def guide(self, requests: Sequence[Request], sampling: SamplingConfig) -> "VocabularyGuide":
-        """The guide of a batch of requests; DatagenError if an opening is outside."""
+    def guide(self, num_rows: int, sampling: SamplingConfig) -> "VocabularyGuide":
+        """The guide of a batch of num_rows rows, none of them begun."""
         steering = Steering(
             self.speller, sampling.steer, sampling.soft_limit_tokens, sampling.max_new_tokens
         )
-        states = [self.automaton.after(request.opening) for request in requests]
-        is_steered = sampling.steer > 0
-        wanted = [steering.begin(r.required if is_steered else (), r.opening) for r in requests]
-        return VocabularyGuide(
-            self, steering, torch.tensor(states, device=self.ids_U.device), wanted
-        )
+        states_B = torch.zeros(num_rows, dtype=torch.long, device=self.ids_U.device)
+        return VocabularyGuide(self, steering, states_B, [Wanted([], []) for _ in range(num_rows)])
 
 
 @dataclass(slots=True)
@@ -146,15 +148,20 @@ class VocabularyGuide:
     states_B: Tensor
     wanted: list[Wanted]
 
-    def shape(self, logits: Tensor, step: int) -> None:
+    def admit(self, rows: Sequence[int], requests: Sequence[Request]) -> None:
+        """Begin each row where its request's opening ends."""
+        for row, request in zip(rows, requests, strict=True):
+            self.states_B[row] = self.constraint.automaton.after(request.opening)
+            required = request.required if self.steering.nats else ()
+            self.wanted[row] = self.steering.begin(required, request.opening)
+
+    def shape(self, logits: Tensor, steps_B: Tensor) -> None:
         """Invite the end, or withhold it while a word is missing; favour missing words; shut what
         may not follow.
         """
-        ends = self.constraint.end_columns
-        num_past = step - self.steering.soft_limit_tokens
-        if num_past > 0:
-            logits[:, ends[0]] += END_BONUS * num_past
-        self._steer(logits, step)
+        num_past_B = (steps_B - self.steering.soft_limit_tokens).clamp(min=0)
+        logits[:, self.constraint.end_columns[0]] += END_BONUS * num_past_B
+        self._steer(logits, steps_B.tolist())
         self.constraint.mask.shut(logits, self.states_B)
 
     def take(self, columns_B: Tensor) -> Tensor:
@@ -170,23 +177,24 @@ class VocabularyGuide:
         self.states_B = self.states_B[indices]
         self.wanted = [self.wanted[row] for row in indices.tolist()]
 
-    def _steer(self, logits: Tensor, step: int) -> None:
+    def _steer(self, logits: Tensor, steps: Sequence[int]) -> None:
         open_rows = [row for row, wanted in enumerate(self.wanted) if wanted.missing]
         if not open_rows:
             return
         may_begin_S = self.constraint.automaton.may_begin_word_S
         states = self.states_B.tolist()
-        rows, columns, shut_rows = [], [], []
+        rows, columns, bonuses, shut_rows = [], [], [], []
         for row in open_rows:
             wanted = self.wanted[row]
             may_begin = bool(may_begin_S[states[row]])
             favoured = self.steering.favoured(wanted, may_begin_word=may_begin)
             rows += [row] * len(favoured)
             columns += sorted(favoured)
-            if self.steering.withholds_end(wanted, step):
+            bonuses += [self.steering.bonus(steps[row])] * len(favoured)
+            if self.steering.withholds_end(wanted, steps[row]):
                 shut_rows.append(row)
         at_rows = torch.tensor(rows, dtype=torch.long, device=logits.device)
         at_columns = torch.tensor(columns, dtype=torch.long, device=logits.device)
-        logits[at_rows, at_columns] += self.steering.bonus(step)
+        logits[at_rows, at_columns] += torch.tensor(bonuses, device=logits.device)
         for column in self.constraint.end_columns:
             logits[shut_rows, column] = -torch.inf

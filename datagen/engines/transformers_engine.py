@@ -1,15 +1,16 @@
-"""The teacher as a transformers model in this process: batched wide, sorted by length, each row
-drawing from its own seed.
+"""The teacher as a transformers model in this process: batched wide, sorted by length, refilled as
+rows end, each row drawing from its own seed.
 
 Sampling is by inverse cumulative distribution over the `top_k` likeliest ids at the given
 temperature, in float64, one uniform number per row and step taken from a generator that the
 request's seed makes. So a story's draws do not depend on which rows stand beside it (its
-probabilities do, in their last bits: the caller forms the batches).
+probabilities do, in their last bits: which rows meet follows from the requests of a call alone).
 
 Before each draw a guide shapes the logits: ends are invited, words outside the vocabulary shut,
 missing ones drawn in. Targets are captured later, from the teacher's own law.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -20,12 +21,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from datagen.config import SamplingConfig
 from datagen.engines.base import Completion, Request, TokensWritten
-from datagen.engines.decoding import Batch, prefill
+from datagen.engines.decoding import Batch
 from datagen.engines.guiding import Constraint, FreeGuide, Guide, SentenceEnds
 from datagen.errors import EngineError
 
-# Ended rows are taken out when they are this share of the batch: each time copies the cache once.
-_COMPACT_SHARE = 1 / 8
+# Ended rows make room for waiting requests, or are dropped, when they are this share of the batch:
+# contexts are read together, and dropping rows copies the cache.
+_CHANGE_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,74 +47,67 @@ class TransformersEngine:
     def write(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: TokensWritten
     ) -> list[Completion]:
-        """One completion per request; batches are formed by context length, then by place among the
+        """One completion per request; they are begun by context length, then by place among the
         requests. DatagenError if sampling.constrain is on and there is no constraint, or an opening
         is outside the vocabulary.
         """
-        openings = [self.tokenizer.encode(r.opening, add_special_tokens=False) for r in requests]
-        contexts = [
-            self.encode(request.prompt) + opening
-            for request, opening in zip(requests, openings, strict=True)
-        ]
-        order = sorted(range(len(requests)), key=lambda place: (len(contexts[place]), place))
-        model, guided = self._guided(sampling)
-        completions: dict[int, Completion] = {}
-        for start in range(0, len(order), self.batch_size):
-            places = order[start : start + self.batch_size]
-            rows = _Rows.of([requests[place].seed for place in places], sampling.max_new_tokens)
-            batch, logits = prefill(
-                model, [contexts[place] for place in places], sampling.max_new_tokens
-            )
-            guide = guided([requests[place] for place in places])
-            self._decode(batch, logits, rows, guide, sampling, on_tokens)
-            for row, place in enumerate(places):
-                ids = openings[place] + rows.drawn[row]
-                completions[place] = Completion(
-                    text=str(self.tokenizer.decode(ids, skip_special_tokens=True)),
-                    num_tokens=len(rows.drawn[row]) + rows.is_ended[row],
-                    is_finished=rows.is_ended[row],
-                    num_prompt_tokens=len(contexts[place]),
-                )
-        return [completions[place] for place in range(len(requests))]
+        texts = [self._text(request, sampling) for request in requests]
+        waiting = deque(sorted(texts, key=lambda text: len(text.context_ids)))
+        if not waiting:
+            return []
+        rows = self._rows(waiting, sampling)
+        while rows.texts:
+            on_tokens(rows.draw(sampling, self.end_ids))
+            done = [row for row, text in enumerate(rows.texts) if text.is_done]
+            if len(done) < _CHANGE_SHARE * len(rows.texts):
+                continue
+            if waiting:
+                rows.admit([(row, waiting.popleft()) for row in done[: len(waiting)]])
+            else:
+                rows.drop_done()
+        return [self._completion(text) for text in texts]
 
-    def _guided(
-        self, sampling: SamplingConfig
-    ) -> tuple[PreTrainedModel, Callable[[Sequence[Request]], Guide]]:
-        """The model that decodes, and what makes the guide of a batch."""
+    def _text(self, request: Request, sampling: SamplingConfig) -> "_Text":
+        opening_ids = self.tokenizer.encode(request.opening, add_special_tokens=False)
+        return _Text(
+            request=request,
+            opening_ids=opening_ids,
+            context_ids=[*self.encode(request.prompt), *opening_ids],
+            uniforms=np.random.default_rng(request.seed).random(sampling.max_new_tokens),
+        )
+
+    def _completion(self, text: "_Text") -> Completion:
+        ids = [*text.opening_ids, *text.drawn_ids]
+        return Completion(
+            text=str(self.tokenizer.decode(ids, skip_special_tokens=True)),
+            num_tokens=len(text.drawn_ids) + text.is_ended,
+            is_finished=text.is_ended,
+            num_prompt_tokens=len(text.context_ids),
+        )
+
+    def _rows(self, waiting: "deque[_Text]", sampling: SamplingConfig) -> "_Rows":
+        """The first rows, taken from the texts that wait."""
+        num_rows = min(self.batch_size, len(waiting))
+        model, guide = self._guided(num_rows, sampling)
+        contexts = [text.context_ids for text in waiting]
+        batch = Batch(model, contexts, num_rows=num_rows, max_new_tokens=sampling.max_new_tokens)
+        first = [waiting.popleft() for _ in range(num_rows)]
+        ids_B = torch.zeros(num_rows, dtype=torch.long, device=model.device)
+        rows = _Rows(batch, guide, list(first), ids_B)
+        rows.admit(list(enumerate(first)))
+        return rows
+
+    def _guided(self, num_rows: int, sampling: SamplingConfig) -> tuple[PreTrainedModel, Guide]:
+        """The model that decodes, and the guide of its rows."""
         if not sampling.constrain:
             ends = SentenceEnds.of(self.tokenizer, self.model.config.vocab_size, self.end_ids)
-            return self.model, lambda _: FreeGuide(ends, sampling.soft_limit_tokens)
-        constraint = self.constraint
-        if constraint is None:
+            return self.model, FreeGuide(ends, sampling.soft_limit_tokens)
+        if self.constraint is None:
             raise EngineError(
                 "sampling.constrain = true: expected an engine made with the vocabulary's "
                 "constraint, found none; make it with one"
             )
-        return constraint.model, lambda requests: constraint.guide(requests, sampling)
-
-    def _decode(
-        self,
-        batch: Batch,
-        logits: Tensor,
-        rows: "_Rows",
-        guide: Guide,
-        sampling: SamplingConfig,
-        on_tokens: TokensWritten,
-    ) -> None:
-        live = list(range(len(rows.drawn)))
-        for step in range(sampling.max_new_tokens):
-            guide.shape(logits, step)
-            ids_B = guide.take(draw(logits, rows.uniforms[live, step], sampling))
-            on_tokens(rows.add(live, ids_B.tolist(), self.end_ids))
-            open_places = [place for place, row in enumerate(live) if not rows.is_ended[row]]
-            if not open_places or step + 1 == sampling.max_new_tokens:
-                return
-            if len(live) - len(open_places) >= _COMPACT_SHARE * len(live):
-                indices = torch.tensor(open_places, device=ids_B.device)
-                batch.keep(indices)
-                guide.keep(indices)
-                live, ids_B = [live[place] for place in open_places], ids_B[indices]
-            logits = batch.step(ids_B)
+        return self.constraint.model, self.constraint.guide(num_rows, sampling)
 
 
 def draw(logits_BV: Tensor, uniforms_B: np.ndarray, sampling: SamplingConfig) -> Tensor:
@@ -130,27 +125,71 @@ def draw(logits_BV: Tensor, uniforms_B: np.ndarray, sampling: SamplingConfig) ->
 
 
 @dataclass(slots=True)
-class _Rows:
-    """What each row of a batch has drawn so far."""
+class _Text:
+    """One request while it is written: what the model reads before it, one number in [0, 1) for
+    each draw, and what was drawn, its end id left out.
+    """
 
+    request: Request
+    opening_ids: list[int]
+    context_ids: list[int]
     uniforms: np.ndarray
-    drawn: list[list[int]] = field(default_factory=list)
-    is_ended: list[bool] = field(default_factory=list)
+    drawn_ids: list[int] = field(default_factory=list)
+    is_ended: bool = False
 
-    @classmethod
-    def of(cls, seeds: Sequence[int], num_steps: int) -> "_Rows":
-        uniforms = np.stack([np.random.default_rng(seed).random(num_steps) for seed in seeds])
-        return cls(uniforms, [[] for _ in seeds], [False] * len(seeds))
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is drawn for it."""
+        return self.is_ended or len(self.drawn_ids) == len(self.uniforms)
 
-    def add(self, live: Sequence[int], ids: Sequence[int], end_ids: Collection[int]) -> int:
-        """Take each live row's id unless the row has ended; returns how many were taken."""
-        taken = 0
-        for row, token in zip(live, ids, strict=True):
-            if self.is_ended[row]:
-                continue
-            taken += 1
-            if token in end_ids:
-                self.is_ended[row] = True
-            else:
-                self.drawn[row].append(token)
-        return taken
+    def take(self, id_: int, end_ids: Collection[int]) -> bool:
+        """Take the next id, unless the text is done; whether it was taken."""
+        if self.is_done:
+            return False
+        self.is_ended = id_ in end_ids
+        if not self.is_ended:
+            self.drawn_ids.append(id_)
+        return True
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The texts that are written now, one in each row; ids_B is what the model reads next.
+
+    A text that is done keeps its row until the row is given away; its draws are thrown away.
+    """
+
+    batch: Batch
+    guide: Guide
+    texts: list[_Text]
+    ids_B: Tensor
+
+    def admit(self, begun: Sequence[tuple[int, _Text]]) -> None:
+        """Begin texts in rows, in the place of what these held."""
+        numbers, texts = [row for row, _ in begun], [text for _, text in begun]
+        for row, text in begun:
+            self.texts[row] = text
+        self.batch.admit(numbers, [text.context_ids for text in texts])
+        self.guide.admit(numbers, [text.request for text in texts])
+        last_ids = [text.context_ids[-1] for text in texts]
+        self.ids_B[numbers] = torch.tensor(last_ids, device=self.ids_B.device)
+
+    def draw(self, sampling: SamplingConfig, end_ids: Collection[int]) -> int:
+        """Draw one id in each row; how many of them belong to a text."""
+        steps = [min(len(text.drawn_ids), len(text.uniforms) - 1) for text in self.texts]
+        logits = self.batch.step(self.ids_B)
+        self.guide.shape(logits, torch.tensor(steps, device=logits.device))
+        drawn = zip(self.texts, steps, strict=True)
+        uniforms_B = np.array([text.uniforms[step] for text, step in drawn])
+        self.ids_B = self.guide.take(draw(logits, uniforms_B, sampling))
+        taken = zip(self.texts, self.ids_B.tolist(), strict=True)
+        return sum(text.take(id_, end_ids) for text, id_ in taken)
+
+    def drop_done(self) -> None:
+        """Go on with the texts that are not done."""
+        kept = [row for row, text in enumerate(self.texts) if not text.is_done]
+        self.texts = [self.texts[row] for row in kept]
+        indices = torch.tensor(kept, dtype=torch.long, device=self.ids_B.device)
+        self.ids_B = self.ids_B[indices]
+        self.batch.keep(indices)
+        self.guide.keep(indices)

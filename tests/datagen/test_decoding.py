@@ -1,5 +1,6 @@
-"""The decoding loop's attention and batches against plain formulas and transformers' sdpa."""
+"""The decoding loop's attention and rows against plain formulas and transformers' sdpa."""
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from datagen.engines.decoding import grouped_attention, prefill
+from datagen.engines.decoding import Batch, grouped_attention
+from datagen.errors import EngineError
 from tests.datagen.tiny_llama import VOCAB_SIZE, _one_thread, model, sdpa_model
 
 __all__ = ["_one_thread", "model", "sdpa_model"]
@@ -52,29 +54,61 @@ def _plain_attention(
 
 
 @pytest.mark.parametrize("shared", [[], [9, 8, 7]], ids=["nothing shared", "shared beginning"])
-def test_batched_logits_equal_sdpa_on_each_row_alone(
+def test_rows_that_come_and_go_have_the_logits_of_sdpa_on_each_row_alone(
     model: LlamaForCausalLM, sdpa_model: LlamaForCausalLM, shared: list[int]
 ) -> None:
     rng = np.random.default_rng(3)
-    num_steps = 6
-    contexts = [[*shared, *rng.integers(0, VOCAB_SIZE, n).tolist()] for n in (1, 4, 11, 4)]
-    ids_BT = torch.from_numpy(rng.integers(0, VOCAB_SIZE, (len(contexts), num_steps)))
-    kept = [3, 0, 2]
+    contexts = [[*shared, *_some_ids(rng, length)] for length in (1, 4, 11, 4, 1, 2, 17)]
+    rows, waiting = contexts[:4], contexts[4:]
+    changes = {2: [1], 3: [0, 3]}  # at these steps new contexts take the place of these rows
     with torch.inference_mode():
-        batch, logits_BV = prefill(model, contexts, num_steps + 1)
-        for step in range(num_steps):
-            _assert_each_row_alone(sdpa_model, contexts, ids_BT[:, :step], logits_BV)
-            if step == 3:
+        batch = Batch(model, contexts, num_rows=len(rows), max_new_tokens=6)
+        batch.admit(range(len(rows)), rows)
+        fed = [[row[-1]] for row in rows]
+        for step in range(6):
+            logits_BV = batch.step(torch.tensor([ids[-1] for ids in fed]))
+            texts = [row[:-1] + ids for row, ids in zip(rows, fed, strict=True)]
+            _assert_each_row_alone(sdpa_model, texts, logits_BV)
+            fed = [[*ids, *_some_ids(rng, 1)] for ids in fed]
+            if step in changes:
+                fresh, waiting = waiting[: len(changes[step])], waiting[len(changes[step]) :]
+                batch.admit(changes[step], fresh)
+                for row, context in zip(changes[step], fresh, strict=True):
+                    rows[row], fed[row] = context, [context[-1]]
+            if step == 4:
+                kept = [3, 0, 2]
                 batch.keep(torch.tensor(kept))
-                contexts, ids_BT = [contexts[row] for row in kept], ids_BT[kept]
-            logits_BV = batch.step(ids_BT[:, step])
-        _assert_each_row_alone(sdpa_model, contexts, ids_BT, logits_BV)
+                rows, fed = [rows[row] for row in kept], [fed[row] for row in kept]
+    assert not waiting
+
+
+def _some_ids(rng: np.random.Generator, length: int) -> list[int]:
+    return [int(id_) for id_ in rng.integers(0, VOCAB_SIZE, length)]
+
+
+def test_a_row_that_is_fed_past_its_room_leaves_the_others_alone(
+    model: LlamaForCausalLM, sdpa_model: LlamaForCausalLM
+) -> None:
+    with torch.inference_mode():
+        batch = Batch(model, [[1, 2, 3], [4]], num_rows=2, max_new_tokens=3)
+        batch.admit([0, 1], [[1, 2, 3], [4]])
+        for fed in (4, 5, 6, 7, 8):
+            logits_BV = batch.step(torch.tensor([3, fed]))
+    _assert_each_row_alone(sdpa_model, [[4, 5, 6, 7, 8]], logits_BV[1:])
+
+
+def test_layers_that_see_too_little_are_refused(model: LlamaForCausalLM) -> None:
+    near = copy.deepcopy(model)
+    near.config.sliding_window = 8
+    Batch(near, [[1, 2]], num_rows=1, max_new_tokens=6)
+    with pytest.raises(EngineError, match=r"layers see 9 tokens.*layers that see 8"):
+        Batch(near, [[1, 2]], num_rows=1, max_new_tokens=7)
 
 
 def _assert_each_row_alone(
-    model: LlamaForCausalLM, contexts: Sequence[list[int]], ids_BT: Tensor, logits_BV: Tensor
+    model: LlamaForCausalLM, texts: Sequence[list[int]], logits_BV: Tensor
 ) -> None:
     assert logits_BV.dtype == torch.float32
-    for context, ids, logits_V in zip(contexts, ids_BT.tolist(), logits_BV, strict=True):
-        alone_V = model(torch.tensor([context + ids])).logits[0, -1]
+    for ids, logits_V in zip(texts, logits_BV, strict=True):
+        alone_V = model(torch.tensor([ids])).logits[0, -1]
         torch.testing.assert_close(logits_V, alone_V, rtol=1e-4, atol=1e-4)
