@@ -220,18 +220,14 @@ class EngineConfig(BaseModel):
         """Pass unless the sampling asks for what the engine cannot do; ValueError says which key
         to change.
         """
-        if self.kind == "transformers":
+        if self.kind != "openai":
             return
         if sampling.constrain:
             raise ValueError(
-                "sampling.constrain = true: expected false, as only engine.kind = 'transformers' "
-                f"keeps a teacher to the vocabulary, found {self.kind!r}; set it to false (steer "
-                "to 0), or write with the teacher itself"
+                "sampling.constrain = true: expected false, as a server cannot be kept to the "
+                f"vocabulary, found engine.kind = {self.kind!r}; set it to false (steer to 0), or "
+                "write with 'transformers' or 'vllm'"
             )
-        if self.kind == "openai":
-            self._check_server(sampling)
-
-    def _check_server(self, sampling: SamplingConfig) -> None:
         limit = sampling.max_new_tokens
         if sampling.soft_limit_tokens != limit:
             raise ValueError(

@@ -6,7 +6,9 @@ is made. It goes into the engine and its requests' headers and nowhere else.
 
 import os
 import threading
+from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from datagen.engine_config import EngineConfig
 from datagen.engines.base import Engine
@@ -16,6 +18,10 @@ from flows.night import Tonight
 from flows.numerics import use_threads
 from flows.recipes import TeacherConfig
 from flows.teachers import Teacher, load_model, load_tokenizer
+
+if TYPE_CHECKING:
+    from datagen.engines.guiding import Constraint
+    from datagen.engines.vllm_engine import VllmEngine
 
 _MAKING = threading.Lock()  # shards that are written at once share an engine's weights
 
@@ -29,7 +35,8 @@ def make_engine(tonight: Tonight) -> Engine:
         if recipe.engine.kind == "openai":
             return _openai_engine(tonight.teacher, recipe.engine)
         if recipe.engine.kind == "vllm":
-            return _vllm_engine(tonight.teacher, recipe.teacher, recipe.engine)
+            engine = _vllm_engine(tonight.teacher, recipe.teacher, recipe.engine)
+            return replace(engine, constraint=_constraint(tonight))
         return _transformers_engine(tonight)
 
 
@@ -87,7 +94,7 @@ def _openai_engine(teacher: Teacher, config: EngineConfig) -> Engine:
 
 
 @lru_cache(maxsize=1)
-def _vllm_engine(teacher: Teacher, config: TeacherConfig, engine: EngineConfig) -> Engine:
+def _vllm_engine(teacher: Teacher, config: TeacherConfig, engine: EngineConfig) -> "VllmEngine":
     """Once per process: it holds a second copy of the weights."""
     from datagen.engines.vllm_engine import load_vllm_engine
 
@@ -115,9 +122,12 @@ def _transformers_engine(tonight: Tonight) -> Engine:
         encode=reads.context_ids,
         end_ids=reads.end_ids,
         batch_size=config.batch_size,
-        constraint=(
-            teacher_constraint(tonight.teacher, config, tonight.vocabulary)
-            if tonight.recipe.sampling.constrain
-            else None
-        ),
+        constraint=_constraint(tonight),
     )
+
+
+def _constraint(tonight: Tonight) -> "Constraint | None":
+    """What keeps the night's teacher to its vocabulary, if anything does."""
+    if not tonight.recipe.sampling.constrain:
+        return None
+    return teacher_constraint(tonight.teacher, tonight.recipe.teacher, tonight.vocabulary)

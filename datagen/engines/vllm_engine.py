@@ -5,6 +5,10 @@ in as the token ids that the transformers engine would read and come out as ids,
 alike but for the last bits; where two ids are as likely as each other, they may part. Every request
 carries its own seed. What could make an answer depend on what came before (cached prefixes) or on a
 model folder's own settings of sampling is off.
+
+Soft limit, vocabulary and required words come into vLLM's batch through a logits processor, which
+vLLM makes once with the engine: each call leaves there what follows its requests, and each request
+says which of them it is.
 """
 
 import os
@@ -20,35 +24,51 @@ from transformers import PreTrainedTokenizerBase
 from datagen.config import SamplingConfig
 from datagen.engine_config import EngineConfig
 from datagen.engines.base import Completion, Request, TokensWritten
-from datagen.engines.guiding import END_BONUS, SentenceEnds
+from datagen.engines.following import Following, FreeFollowing, Row, VocabularyFollowing
+from datagen.engines.guiding import Constraint, SentenceEnds
 from datagen.errors import EngineError
 
-# In this process (one more would make draws depend on its timing), quiet, and telling nobody.
+# Quiet, and telling nobody.
 _SETTINGS = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
-_SOFT_LIMIT = "stillhouse_soft_limit_tokens"
+# In this process, where requests are followed (in another, draws would depend on its timing too),
+# and with the model runner whose logits processors see what each request has drawn: the newer one,
+# vLLM's choice on GPUs, takes only processors of another kind.
+_OFF = ("VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_USE_V2_MODEL_RUNNER")
+_PLACE = "stillhouse_place"
+
+
+@dataclass(slots=True)
+class Call:
+    """What follows the requests that are being written, if anything has to."""
+
+    following: Following | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VllmEngine:
-    """Writes with vLLM; `encode` gives the ids of a prompt as the model expects to be told it."""
+    """Writes with vLLM; `encode` gives the ids of a prompt as the model expects to be told it.
+    `call` is what the processor in `llm` looks at, `constraint` what sampling.constrain asks for.
+    """
 
     llm: Any
     tokenizer: PreTrainedTokenizerBase
     encode: Callable[[str], list[int]]
     end_ids: Sequence[int]
+    call: Call
+    constraint: Constraint | None = None
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def write(
         self, requests: Sequence[Request], sampling: SamplingConfig, on_tokens: TokensWritten
     ) -> list[Completion]:
         """One completion per request. vLLM forms the batches itself, from these requests alone:
-        another thread waits until they are written.
+        another thread waits until they are written. DatagenError if sampling.constrain is on and
+        there is no constraint, or an opening is outside the vocabulary.
         """
         from vllm import TokensPrompt  # type: ignore[import-not-found]  # an extra
 
@@ -57,10 +77,21 @@ class VllmEngine:
             self.encode(request.prompt) + opening
             for request, opening in zip(requests, openings, strict=True)
         ]
+        following = self._following(requests, sampling)
+        parameters = [
+            self._parameters(request.seed, sampling, place if following else None)
+            for place, request in enumerate(requests)
+        ]
         with self.lock:
+            if self.llm.llm_engine.has_unfinished_requests():
+                raise EngineError(
+                    "engine.kind = 'vllm': expected vLLM to be done with what it was asked before, "
+                    "found requests of a call that broke off; start the night again"
+                )
+            self.call.following = following
             outputs = self.llm.generate(
                 [TokensPrompt(prompt_token_ids=context) for context in contexts],
-                [self._parameters(request.seed, sampling) for request in requests],
+                parameters,
                 use_tqdm=False,
             )
         written = [output.outputs[0] for output in outputs]
@@ -70,10 +101,23 @@ class VllmEngine:
             for opening, context, one in zip(openings, contexts, written, strict=True)
         ]
 
-    def _parameters(self, seed: int, sampling: SamplingConfig) -> Any:
+    def _following(self, requests: Sequence[Request], sampling: SamplingConfig) -> Following | None:
+        limit = sampling.soft_limit_tokens
+        if sampling.constrain:
+            if self.constraint is None:
+                raise EngineError(
+                    "sampling.constrain = true: expected an engine made with the vocabulary's "
+                    "constraint, found none; make it with one"
+                )
+            return VocabularyFollowing.of(self.constraint, requests, sampling)
+        if limit >= sampling.max_new_tokens:
+            return None
+        vocab_size = self.llm.llm_engine.model_config.get_vocab_size()
+        return FreeFollowing(SentenceEnds.of(self.tokenizer, vocab_size, self.end_ids), limit)
+
+    def _parameters(self, seed: int, sampling: SamplingConfig, place: int | None) -> Any:
         from vllm import SamplingParams
 
-        has_limit = sampling.soft_limit_tokens < sampling.max_new_tokens
         return SamplingParams(
             temperature=sampling.temperature,
             top_k=sampling.top_k,
@@ -82,7 +126,7 @@ class VllmEngine:
             seed=seed,
             stop_token_ids=list(self.end_ids),
             detokenize=False,
-            extra_args={_SOFT_LIMIT: sampling.soft_limit_tokens} if has_limit else None,
+            extra_args=None if place is None else {_PLACE: place},
         )
 
     def _completed(
@@ -110,8 +154,7 @@ def load_vllm_engine(
     end_ids: tuple[int, ...],
 ) -> VllmEngine:
     """The engine over a teacher's folder; EngineError if vLLM is not there or cannot load it."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    _set_up()
     try:
         from vllm import LLM
     except ImportError as exc:
@@ -119,7 +162,7 @@ def load_vllm_engine(
             f"engine.kind = 'vllm': expected the package vllm, found: {exc}; install stillhouse "
             "with its extra: pip install 'stillhouse[vllm]'"
         ) from exc
-    ends = SentenceEnds.of(tokenizer, len(tokenizer), end_ids)
+    call = Call()
     on_gpu: Mapping[str, Any] = (
         {"gpu_memory_utilization": config.memory_share} if device == "cuda" else {}
     )
@@ -134,9 +177,9 @@ def load_vllm_engine(
             max_num_seqs=batch_size,
             enforce_eager=device == "cpu",
             enable_prefix_caching=False,
-            async_scheduling=False,  # it draws ahead of the ids that the soft limit looks at
+            async_scheduling=False,  # it draws ahead of the ids that the call's following looks at
             generation_config="vllm",
-            logits_processors=[_inviting(ends)],
+            logits_processors=[_processor(call)],
             disable_log_stats=True,
             **on_gpu,
         )
@@ -146,28 +189,38 @@ def load_vllm_engine(
             f"engine.kind = 'vllm': expected a model that vLLM loads in {folder}, found: {said}; "
             "see its log (VLLM_LOGGING_LEVEL=INFO), or set engine.kind = 'transformers'"
         ) from exc
-    return VllmEngine(llm, tokenizer, encode, end_ids)
+    return VllmEngine(llm, tokenizer, encode, end_ids, call)
 
 
-def _inviting(ends: SentenceEnds) -> type:
-    """A logits processor that invites the end after a sentence, past the soft limit, as the
-    transformers engine does.
-    """
+def _set_up() -> None:
+    """Set vLLM's variables, before it is imported."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in _OFF:
+        if os.environ.setdefault(name, "0") != "0":
+            raise EngineError(
+                f"engine.kind = 'vllm': expected {name}=0 or none, as soft limit and vocabulary "
+                f"reach vLLM no other way, found {os.environ[name]}; unset it"
+            )
+
+
+def _processor(call: Call) -> type:
+    """A logits processor for vLLM's batch that does what the call's following says."""
     from vllm.v1.sample.logits_processor import (  # type: ignore[import-not-found]
         BatchUpdate,
         LogitsProcessor,
         process_dict_updates,
     )
 
-    def row_of(parameters: Any, _: object, drawn: list[int]) -> tuple[int, list[int]] | None:
-        limit = (parameters.extra_args or {}).get(_SOFT_LIMIT)
-        return None if limit is None else (limit, drawn)
+    def row_of(parameters: Any, _: object, drawn: list[int]) -> Row | None:
+        place = (parameters.extra_args or {}).get(_PLACE)
+        return None if place is None else Row(place, drawn)
 
-    class Inviting(LogitsProcessor):  # type: ignore[misc]  # vllm is not there to be checked
-        """`rows`: the soft limit of each row of vLLM's batch, and what it has drawn so far."""
+    class Shaping(LogitsProcessor):  # type: ignore[misc]  # vllm is not there to be checked
+        """`rows`: the rows of vLLM's batch that are followed."""
 
         def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
-            self.rows: dict[int, tuple[int, list[int]]] = {}
+            self.rows: dict[int, Row] = {}
 
         def is_argmax_invariant(self) -> bool:
             return False
@@ -176,10 +229,9 @@ def _inviting(ends: SentenceEnds) -> type:
             process_dict_updates(self.rows, batch_update, row_of)
 
         def apply(self, logits: torch.Tensor) -> torch.Tensor:
-            for row, (limit, drawn) in self.rows.items():
-                num_past = len(drawn) - limit
-                if num_past > 0 and ends.is_sentence_end_V[drawn[-1]]:
-                    logits[row, ends.end_id] += END_BONUS * num_past
+            if self.rows:
+                assert call.following is not None
+                call.following.shape(logits, self.rows)
             return logits
 
-    return Inviting
+    return Shaping

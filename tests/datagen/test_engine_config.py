@@ -152,7 +152,7 @@ def _sampling(**changes: Any) -> SamplingConfig:
     [
         (_server(), {"soft_limit_tokens": 50}, "expected sampling.max_new_tokens, 100"),
         (_server(), {"constrain": True}, "sampling.constrain = true: expected false"),
-        (_config(kind="vllm"), {"constrain": True, "steer": 1}, "set it to false .steer to 0."),
+        (_server(), {"constrain": True, "steer": 1}, "set it to false .steer to 0."),
         (_server(sends_top_k=False), {}, "sampling.top_k = 50: expected 1000000"),
     ],
 )
@@ -163,4 +163,5 @@ def test_sampling_that_an_engine_cannot_do_is_refused(
         engine.check_sampling(_sampling(**sampling))
     engine.check_sampling(_sampling(top_k=1_000_000))
     _config().check_sampling(_sampling(**sampling))
-    _config(kind="vllm").check_sampling(_sampling(soft_limit_tokens=20))
+    for kind in ("transformers", "vllm"):
+        _config(kind=kind).check_sampling(_sampling(soft_limit_tokens=20, constrain=True, steer=1))

@@ -4,14 +4,15 @@ Two engines compute the same logits but for their last bits. So they may write a
 the two likeliest ones lie that close together; such a place is exempt, and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from datagen.engines.guiding import END_BONUS, SentenceEnds
+from datagen.engines.guiding import Guide
 
 TIE_NATS = 1e-3
 
@@ -35,21 +36,24 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Greedy:
-    """What the model itself would write: `ends` and `soft_limit` as the engines know them."""
+    """What the model itself would write. guide_of: a guide of a row's request alone, nothing drawn;
+    ids_U: the ids whose logits the model gives, sorted.
+    """
 
     model: PreTrainedModel
-    ends: SentenceEnds
-    soft_limit: int
+    guide_of: Callable[[int], Guide]
+    ids_U: Tensor
 
     @torch.inference_mode()
-    def margin(self, context: Sequence[int], ids: Sequence[int], place: int) -> float:
+    def margin(self, row: int, context: Sequence[int], ids: Sequence[int], place: int) -> float:
         """By how many nats the likeliest id leads before ids[place] is written."""
         told = torch.tensor([[*context, *ids[:place]]])
-        logits_V = self.model(input_ids=told, use_cache=False).logits[0, -1].float()
-        num_past = place - self.soft_limit
-        if num_past > 0 and self.ends.is_sentence_end_V[ids[place - 1]]:
-            logits_V[self.ends.end_id] += END_BONUS * num_past
-        best, second = torch.topk(logits_V, 2).values.tolist()
+        logits_1U = self.model(input_ids=told, use_cache=False).logits[:, -1].float()
+        guide = self.guide_of(row)
+        for id_ in ids[:place]:
+            guide.take(torch.searchsorted(self.ids_U, torch.tensor([id_])))
+        guide.shape(logits_1U, torch.tensor([place]))
+        best, second = torch.topk(logits_1U[0], 2).values.tolist()
         return float(best - second)
 
 
@@ -88,7 +92,7 @@ def compare(
         positions += len(ids) if place is None else place + 1
         if place is None:
             continue
-        margin = greedy.margin(context, ids, place)
+        margin = greedy.margin(row, context, ids, place)
         if margin <= TIE_NATS:
             exempt += 1
         else:
