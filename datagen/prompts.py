@@ -34,11 +34,6 @@ def opening(plan: Plan, spec: PromptSpec) -> str:
     return _told(plan, spec, "opening")
 
 
-def summary(plan: Plan, spec: PromptSpec) -> str | None:
-    """The text in a line; None if the family has no summary."""
-    return None if plan.family.summary is None else _told(plan, spec, "summary")
-
-
 def _told(plan: Plan, spec: PromptSpec, template: str) -> str:
     values = plan.family.template_values(spec.values, spec.sentence, plan.vocabulary)
     return plan.family.told(template, values)

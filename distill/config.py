@@ -2,7 +2,7 @@
 trained and judged.
 """
 
-from typing import Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -96,12 +96,26 @@ class TrainConfig(_Section):
         le=1_000_000,
         description="fewer lose less work in a kill and write more; not in the run's identity",
     )
+    context: Literal["words", "instruct"] = Field(
+        default="words",
+        description="what a share of the documents are read after: the line of their words, or "
+        "any of the lines Words, Features, Sentence and Summary, in any order",
+    )
     words_line_share: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description='share of documents read after a line "Words: a, b, c"; 0 makes --words vain',
+        description='share of documents read after a line "Words: a, b, c", or the lines that '
+        "`context` names; 0 makes --words vain",
     )
+
+    def identity(self) -> dict[str, Any]:
+        """What students follow from, as JSON values. How often a checkpoint is written is no part;
+        nor is a context of words, so that students keep the ids that they had before there was
+        another.
+        """
+        usual = {"context"} if self.context == "words" else set[str]()
+        return self.model_dump(mode="json", exclude={"checkpoint_every_steps", *usual})
 
     @field_validator("preset")
     @classmethod
@@ -179,5 +193,6 @@ class PromoteConfig(_Section):
     max_left_out_share: float = Field(
         ge=0,
         le=1,
-        description="gate: share of training documents that the space may leave out",
+        description="gate: share of training documents that may be left out, as they hold an id "
+        "that the space lacks or do not fit the student's positions with their context",
     )

@@ -57,18 +57,18 @@ class Sample:
 def sample_stories(
     model: PreTrainedModel,
     space: StorySpace,
-    prompts: Sequence[Sequence[str] | None],
+    contexts: Sequence[str | None],
     *,
     seed: int,
     sampling: Sampling,
     shape: Shape | None = None,
 ) -> list[Sample]:
-    """One story for each prompt: a list of words that it is asked to use, or None for a story of
-    the student's choice.
+    """One story for each context: the lines that say what is asked of it, in the form that the
+    student was trained on, or None for a story of its choice.
 
     `shape` changes the logits before each draw; None: the student's own. A story also ends where
     the model's positions end. The start symbol is never drawn, unless it is the end symbol too.
-    Raises DistillError if a prompt leaves no room for a story.
+    Raises DistillError if a context leaves no room for a story.
     """
     was_training = model.training
     model.train(False)
@@ -78,12 +78,12 @@ def sample_stories(
                 _sample(
                     model,
                     space,
-                    prefix_ids(space, words),
+                    prefix_ids(space, context),
                     np.random.default_rng(seed_from(seed, index)),
                     sampling,
                     shape,
                 )
-                for index, words in enumerate(prompts)
+                for index, context in enumerate(contexts)
             ]
     finally:
         model.train(was_training)
@@ -102,7 +102,7 @@ def _sample(
     if room < 1:
         raise DistillError(
             f"expected a prompt of fewer than {limit} ids (the model's positions), "
-            f"found {len(prefix)}; ask for fewer words"
+            f"found {len(prefix)}; ask for less"
         )
     cache = DynamicCache()
     read = torch.from_numpy(prefix.astype(np.int64))[None]

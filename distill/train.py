@@ -41,8 +41,6 @@ __all__ = ["StepRecord", "TrainResult", "train"]
 STAGE_VERSION = 1  # raise when the same arguments lead to other weights
 _BETAS = (0.9, 0.95)
 _EPS = 1e-8
-# The caller hands over what it derived from these; how often is saved changes no weight.
-_NOT_IN_IDENTITY = {"alpha", "seed", "checkpoint_every_steps"}
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +195,8 @@ def _identity(
     alpha: float,
 ) -> Mapping[str, Json]:
     return {
-        **config.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
+        **config.identity(),
+        # The caller derived them from those of the config.
         "alpha": alpha,
         "seed": seed,
         "documents": digest([_document_digest(document) for document in documents]),

@@ -24,10 +24,25 @@ _counting = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAsk:
+    """What a prompt's row says of what was asked for, beside its words.
+
+    family_digest and slots (JSON: by slot name, the list of texts that it holds) are None for
+    prompts of version 1. features are the values of its subsets alone.
+    """
+
+    family_digest: str | None
+    slots: str | None
+    features: tuple[str, ...]
+    sentence: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CorpusStory:
     """One accepted story, or a text of an import. `words` are the required lemmas, of which there
     may be none; `prompt` is what the teacher was told, empty for a text that it did not write;
-    `plan_index` is its place in the plan of its own night, or in its import.
+    `ask` is what that was made from, None for such a text; `plan_index` is its place in the plan of
+    its own night, or in its import.
     """
 
     story_id: str
@@ -38,6 +53,7 @@ class CorpusStory:
     plan_index: int
     num_bytes: int
     is_held_out: bool
+    ask: StoredAsk | None
 
 
 def accepted_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
@@ -137,6 +153,12 @@ def _story(row: dict[str, Any], prompt: dict[str, Any], held_out_share: float) -
         plan_index=row["plan_index"],
         num_bytes=row["num_bytes"],
         is_held_out=is_held_out(row["split_digest"], held_out_share),
+        ask=StoredAsk(
+            family_digest=prompt["family_digest"],
+            slots=prompt["slots"],
+            features=tuple(prompt["features"]),
+            sentence=prompt["sentence"],
+        ),
     )
 
 
@@ -163,4 +185,5 @@ def _imported(row: dict[str, Any], place: int, held_out_share: float) -> CorpusS
         plan_index=place,
         num_bytes=row["num_bytes"],
         is_held_out=is_held_out(row["split_digest"], held_out_share),
+        ask=None,
     )

@@ -16,7 +16,9 @@ import pyarrow as pa
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from datagen.instruct import Ask
 from datagen.measures import required_hits, unknown_words, words_of
+from flows.contexts import asking
 from flows.corpus import held_out_stories
 from flows.defaults import lake_folder
 from flows.errors import FlowsError
@@ -230,9 +232,10 @@ def _agreement(
 
 
 def _told_stories(tonight: Tonight, bench: Bench, role: str, run_id: str) -> list[dict[str, Any]]:
-    """Stories that a student tells when asked for the words of held-out stories, with what they
-    hold.
+    """Stories that a student tells when asked for the words of held-out stories, in the form that
+    it was trained on, with what they hold.
     """
+    from distill.prefix import instruct_lines_of
     from distill.sample import Sampling, sample_stories
 
     subject = bench.subject(role)
@@ -240,10 +243,11 @@ def _told_stories(tonight: Tonight, bench: Bench, role: str, run_id: str) -> lis
     config = tonight.recipe.evaluate
     stories = held_out_stories(tonight, tonight.unit)[: config.num_samples]
     model, space = load_checked_student(tonight.lake, subject.subject_id)
+    lines = instruct_lines_of(model.config)
     samples = sample_stories(
         model,
         space,
-        [story.words or None for story in stories],
+        [asking(lines, Ask(story.words)) for story in stories],
         seed=config.seed,
         sampling=Sampling(config.temperature, config.max_new_tokens, config.top_k),
     )

@@ -1,5 +1,7 @@
 """The README.md inside a student's folder: what it is, what it was made from, how to load it."""
 
+from collections.abc import Sequence
+
 from flows.night import Tonight
 
 _CARD = """---
@@ -20,16 +22,35 @@ that the teacher `{teacher}` wrote from the controlled vocabulary `{vocabulary}`
 | target tokens seen | {num_tokens:,} (repeats counted) |
 | teacher digest | `{teacher_digest}` |
 
-It reads the start symbol, then perhaps a line `Words: a, b, c`, then writes a story. It knows
-nothing but such stories.
+{reads}
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
     model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
 """
 
+_WORDS_LINE = """\
+It reads the start symbol, then perhaps a line `Words: a, b, c`, then writes a story. It knows
+nothing but such stories."""
 
-def model_card(tonight: Tonight, role: str, student: str, num_documents: int) -> str:
-    """The card's text; it holds no clock, so the same student has the same card."""
+_INSTRUCT = """\
+It reads the start symbol, then perhaps some of these lines, in any order, before the last one,
+then writes a story. It knows nothing but such stories.
+
+{lines}
+    Text:"""
+
+
+def model_card(
+    tonight: Tonight,
+    role: str,
+    student: str,
+    num_documents: int,
+    instruct_lines: Sequence[str] | None,
+) -> str:
+    """The card's text; it holds no clock, so the same student has the same card.
+
+    instruct_lines: those that it was trained on; None: it reads the line of its words.
+    """
     recipe = tonight.recipe
     distilled = (
         f"sampled teacher targets, weight {recipe.train.alpha}, beside the text's own next token"
@@ -46,4 +67,11 @@ def model_card(tonight: Tonight, role: str, student: str, num_documents: int) ->
         objective=distilled if role == "challenger" else "plain cross entropy",
         num_tokens=recipe.train.num_tokens,
         teacher_digest=tonight.teacher.digest,
+        reads=_reads(instruct_lines),
     )
+
+
+def _reads(instruct_lines: Sequence[str] | None) -> str:
+    if instruct_lines is None:
+        return _WORDS_LINE
+    return _INSTRUCT.format(lines="\n".join(f"    {name}: ..." for name in instruct_lines))

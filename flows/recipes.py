@@ -59,7 +59,8 @@ class TeacherConfig(BaseModel):
     batch_size: int = Field(
         ge=1,
         le=4096,
-        description="stories written at once; wider is faster until memory or cache runs out",
+        description="stories in work at once; where one ends, the next begins. Wider is faster "
+        "until memory runs out",
     )
     threads: int = Field(
         ge=1,
@@ -129,8 +130,8 @@ class Recipe(BaseModel):
 
     @property
     def most_story_tokens(self) -> int:
-        """Teacher tokens of a text that leaves a student room for its words' line, and for ids of
-        its own where the teacher has one.
+        """Teacher tokens of a text that leaves a student room for its context, and for ids of its
+        own where the teacher has one.
         """
         return int(_STORY_SHARE * preset_named(self.train.preset).max_position_embeddings)
 
@@ -142,7 +143,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _stories_fit_the_student(self) -> Self:
-        """Beside a story a student reads its words' line, and some stories take more of its ids."""
+        """Beside a story a student reads its context, and some stories take more of its ids."""
         positions = preset_named(self.train.preset).max_position_embeddings
         most, found = int(_STORY_SHARE * positions), self.sampling.max_new_tokens
         if found > most:
@@ -160,6 +161,11 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _engine_can_do_what_is_asked(self) -> Self:
         self.engine.check_sampling(self.sampling)
+        return self
+
+    @model_validator(mode="after")
+    def _a_text_can_be_accepted(self) -> Self:
+        self.verdicts.check_sampling(self.sampling)
         return self
 
     @model_validator(mode="after")
@@ -257,10 +263,11 @@ def identity_of(recipe: Recipe) -> Mapping[str, Any]:
             "teacher": {"model", "device"},
             "night": {"imports"},
             "prompts": {"vocabulary", "family"},
-            "train": {"checkpoint_every_steps"},
+            "train": True,
             "shards": {"workers"},
             "budget": True,
             "engine": True,
         },
     )
+    asked["train"] = recipe.train.identity()
     return asked if engine is None else {**asked, "engine": engine}

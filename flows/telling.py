@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datagen.instruct import FEATURES, SENTENCE, SUMMARY, WORDS, Ask
 from datagen.vocabulary import Vocabulary, load_vocabulary
 from flows.constraints import cached_automaton, tokenizer_facts
+from flows.contexts import asking
 from flows.errors import FlowsError
 from flows.students import load_checked_student
 from flows.vocabulary_shape import VocabularyShape
@@ -18,18 +20,26 @@ if TYPE_CHECKING:
 TEMPERATURE = 0.7
 TOP_K = 40
 MAX_NEW_TOKENS = 200
+# The option of `stillhouse tell` for each line.
+_OPTIONS = {
+    WORDS: "--words",
+    FEATURES: "--feature",
+    SENTENCE: "--sentence",
+    SUMMARY: "--summary",
+}
 
 
-def tell(
-    data: Path, line: str, words: Sequence[str] | None, seed: int, vocabulary: str | None = None
-) -> str:
-    """A story by the line's champion that is asked to use the words, or any story for None; with a
-    vocabulary, of its words and signs alone, and the words asked for are drawn in.
+def tell(data: Path, line: str, ask: Ask, seed: int, vocabulary: str | None = None) -> str:
+    """A story by the line's champion, which is asked for that in the form that it was trained on;
+    with a vocabulary, of its words and signs alone, and the words asked for are drawn in.
+
+    FlowsError if there is no champion, or it was trained on no line that asks for such things.
     """
+    from distill.prefix import instruct_lines_of
     from distill.sample import Sampling, sample_stories
 
     kept_to = load_vocabulary(vocabulary, needs=()) if vocabulary else None
-    required = forms_asked_for(words or (), kept_to) if kept_to else ()
+    required = forms_asked_for(ask.words, kept_to) if kept_to else ()
     with Lake.open(data) as lake:
         student = lake.manifest.champion(line)
         if student is None:
@@ -39,10 +49,34 @@ def tell(
                 f"another line with --line (this lake has {', '.join(lines) or 'none'})"
             )
         model, space = load_checked_student(lake, student)
+    known = instruct_lines_of(model.config)
+    check_can_follow(line, known, ask)
     shape = _shape(space, kept_to, required) if kept_to else None
     sampling = Sampling(temperature=TEMPERATURE, max_new_tokens=MAX_NEW_TOKENS, top_k=TOP_K)
-    (told,) = sample_stories(model, space, [words], seed=seed, sampling=sampling, shape=shape)
+    (told,) = sample_stories(
+        model, space, [asking(known, ask)], seed=seed, sampling=sampling, shape=shape
+    )
     return told.text.strip()
+
+
+def check_can_follow(line: str, lines: Sequence[str] | None, ask: Ask) -> None:
+    """Pass if the line's champion, trained on those lines of the instruct form or on the line of
+    its words for None, has seen each thing asked for; FlowsError names the options that it knows.
+    """
+    known = (WORDS,) if lines is None else lines
+    strange = [
+        option for name, option in _OPTIONS.items() if name in ask.lines and name not in known
+    ]
+    if not strange:
+        return
+    expected = ", ".join(option for name, option in _OPTIONS.items() if name in known) or "nothing"
+    advice = "ask for less"
+    if lines is None:
+        advice += ', or train students with train.context = "instruct"'
+    raise FlowsError(
+        f"line {line}: expected what its champion was trained to follow ({expected}), found "
+        f"{', '.join(strange)}; {advice}"
+    )
 
 
 def forms_asked_for(words: Sequence[str], vocabulary: Vocabulary) -> tuple[frozenset[str], ...]:

@@ -4,7 +4,6 @@ draws, its control does not.
 
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +13,14 @@ import pyarrow as pa
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from distill.prefix import has_words_line, prefix_ids
+from distill.prefix import mark_instruct_lines, prefix_ids
 from distill.students.presets import build_student, preset_named
 from distill.targets import StudentDocument, check_facts, from_table, num_dropped_draws, to_student
 from distill.tokens import TokenSpace
 from distill.trimming import trim_tokenizer
 from flows.capture_targets import capture_facts, capture_run_id
-from flows.corpus import CorpusStory, training_stories
+from flows.contexts import instruct_lines, training_contexts
+from flows.corpus import training_stories
 from flows.defaults import lake_folder
 from flows.diversity import expect_diversity
 from flows.errors import FlowsError
@@ -31,7 +31,7 @@ from flows.progress import track
 from flows.recipes import Recipe
 from flows.students import student_folder
 from flows.teachers import load_tokenizer
-from warehouse.identity import digest
+from warehouse.identity import Json, digest
 from warehouse.schemas import CHECKPOINTS, TRAIN_STEPS, TRAINING_DOCUMENTS
 
 if TYPE_CHECKING:
@@ -44,18 +44,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What both students read: documents in their token space, and what was left out of it."""
+    """What both students read: documents in their token space, and what was left out of it.
+
+    instruct_lines: the lines of the instruct form that stand before some document, sorted; None:
+    what stands there is the line of its words.
+    """
 
     space: TokenSpace
     documents: tuple[StudentDocument, ...]
     targets_run_ids: dict[str, str]
     num_left_out: int
     dropped_draw_share: float
+    instruct_lines: tuple[str, ...] | None
 
     @property
     def digest(self) -> str:
-        """Of the documents' ids and the runs that captured them."""
-        return digest(sorted([d.doc_id, self.targets_run_ids[d.doc_id]] for d in self.documents))
+        """Of the documents' ids and the runs that captured them; in the instruct form, also of what
+        is read before them.
+        """
+        return digest(sorted(self._identity(document) for document in self.documents))
+
+    def _identity(self, document: StudentDocument) -> list[Json]:
+        made: list[Json] = [document.doc_id, self.targets_run_ids[document.doc_id]]
+        return made if self.instruct_lines is None else [*made, document.prefix_ids.tolist()]
 
 
 @flow(name="train_student", flow_run_name="students of {recipe.name}, night {night}")
@@ -66,6 +77,13 @@ def train_student(recipe: Recipe, night: str, data: Path | None = None) -> dict[
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         expect_diversity(tonight)
         training_set = build_training_set(tonight)
+        if training_set.num_left_out:
+            logger.info(
+                "students: %d documents left out, which hold an id that the token space lacks or "
+                "do not fit the student's positions with their context; %d are read",
+                training_set.num_left_out,
+                len(training_set.documents),
+            )
         students = student_ids(tonight, training_set)
         for student in students.values():
             _sweep(tonight, student)
@@ -91,6 +109,7 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
     model = build_student(
         config.preset, space.vocab_size, space.start_id, space.end_id, config.seed
     )
+    mark_instruct_lines(model.config, training_set.instruct_lines)
     use_device(model, tonight.recipe.teacher)
     work = _work_folder(tonight, student)
     with track(f"{role}", config.num_tokens, "tokens") as bar:
@@ -113,9 +132,8 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
             on_step=on_step,
         )
     folder = student_folder(tonight.lake, student)
-    save_student(
-        folder, model, space, model_card(tonight, role, student, len(training_set.documents))
-    )
+    num_documents, lines = len(training_set.documents), training_set.instruct_lines
+    save_student(folder, model, space, model_card(tonight, role, student, num_documents, lines))
     tables = _rows(tonight, training_set, role, student, result)
     tonight.lake.commit_shard(student, 0, tables)
     shutil.rmtree(work, ignore_errors=True)
@@ -164,7 +182,9 @@ def build_training_set(tonight: Tonight) -> TrainingSet:
         start_id=reads.start_id,
         end_ids=reads.end_ids,
     )
-    read = [to_student(d, space, _prefix(tonight, space, stories[d.doc_id])) for d in captured]
+    context_of = training_contexts(tonight)
+    contexts = {document.doc_id: context_of(stories[document.doc_id]) for document in captured}
+    read = [to_student(d, space, prefix_ids(space, contexts[d.doc_id]).tolist()) for d in captured]
     limit = preset_named(tonight.recipe.train.preset).max_position_embeddings
     kept = tuple(
         document
@@ -173,15 +193,22 @@ def build_training_set(tonight: Tonight) -> TrainingSet:
     )
     num_draws = facts.num_draws * sum(len(document.input_ids) for document in kept)
     dropped = sum(num_dropped_draws(document, facts.num_draws) for document in kept)
-    return TrainingSet(space, kept, run_ids, len(read) - len(kept), dropped / max(num_draws, 1))
+    return TrainingSet(
+        space,
+        kept,
+        run_ids,
+        len(read) - len(kept),
+        dropped / max(num_draws, 1),
+        instruct_lines(tonight, [contexts[document.doc_id] for document in kept]),
+    )
 
 
 def student_ids(tonight: Tonight, training_set: TrainingSet) -> dict[str, str]:
     """By role, the id of all that a student's weights follow from."""
     from distill.train import STAGE_VERSION
 
-    not_here = {"alpha", "checkpoint_every_steps"}
-    config = tonight.recipe.train.model_dump(mode="json", exclude=not_here)
+    config = tonight.recipe.train.identity()
+    del config["alpha"]  # the control's is another
     return {
         role: digest(
             "train",
@@ -219,12 +246,6 @@ def _work_folder(tonight: Tonight, student: str) -> Path:
 
 def _alpha(tonight: Tonight, role: str) -> float:
     return tonight.recipe.train.alpha if role == CHALLENGER else 0.0
-
-
-def _prefix(tonight: Tonight, space: TokenSpace, story: CorpusStory) -> Sequence[int]:
-    has_line = has_words_line(story.doc_id, tonight.recipe.train.words_line_share)
-    ids: list[int] = prefix_ids(space, story.words if has_line and story.words else None).tolist()
-    return ids
 
 
 def _rows(

@@ -83,6 +83,18 @@ def tell_command(
             help='Words that the story should use, as "jump, boat, happy"; none: any story.'
         ),
     ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature",
+            help="A feature of the story, as dialogue: a value of its prompt family; repeatable. "
+            "This, --sentence and --summary are for students of train.context = instruct.",
+        ),
+    ] = None,
+    sentence: Annotated[
+        str | None, typer.Option(help="A sentence that the story should hold.")
+    ] = None,
+    summary: Annotated[str | None, typer.Option(help="What the story is about, in a line.")] = None,
     line: Annotated[str, typer.Option(help="Whose champion tells the story.")] = "quickstart",
     seed: Annotated[int, typer.Option(min=0, help="Another seed tells another story.")] = 0,
     vocabulary: Annotated[
@@ -95,10 +107,12 @@ def tell_command(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Let a line's champion tell a story."""
+    from datagen.instruct import Ask
     from flows.telling import tell
 
-    asked = [word.strip() for word in words.split(",")] if words else None
-    typer.echo(tell(data, line, asked, seed, vocabulary))
+    asked = tuple(word.strip() for word in words.split(",")) if words else ()
+    ask = Ask(asked, tuple(features or ()), sentence, summary)
+    typer.echo(tell(data, line, ask, seed, vocabulary))
 
 
 def _stages(only: str | None) -> tuple[Stage, ...]:

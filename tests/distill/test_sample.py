@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from distill.errors import DistillError
-from distill.prefix import has_words_line, prefix_ids, words_line
+from distill.prefix import has_context, prefix_ids, words_line
 from distill.sample import Sampling, _draw, sample_stories
 
 FREE = Sampling(temperature=1.0, max_new_tokens=24)
@@ -52,13 +52,13 @@ def model() -> LlamaForCausalLM:
 
 
 def test_a_story_is_the_same_whatever_else_is_asked_for(model: LlamaForCausalLM) -> None:
-    prompts = [None, ["jump", "boat"], None]
-    together = sample_stories(model, SPACE, prompts, seed=3, sampling=FREE)
-    assert sample_stories(model, SPACE, prompts[:1], seed=3, sampling=FREE) == together[:1]
-    other = sample_stories(model, SPACE, [["hat"], ["jump", "boat"]], seed=3, sampling=FREE)
+    contexts = [None, "Words: jump, boat\n", None]
+    together = sample_stories(model, SPACE, contexts, seed=3, sampling=FREE)
+    assert sample_stories(model, SPACE, contexts[:1], seed=3, sampling=FREE) == together[:1]
+    other = sample_stories(model, SPACE, ["hat", contexts[1]], seed=3, sampling=FREE)
     assert other[1] == together[1]
     assert together[0] != together[2]
-    assert together != sample_stories(model, SPACE, prompts, seed=4, sampling=FREE)
+    assert together != sample_stories(model, SPACE, contexts, seed=4, sampling=FREE)
 
 
 def test_sampling_reads_no_global_random_state(model: LlamaForCausalLM) -> None:
@@ -71,9 +71,9 @@ def test_sampling_reads_no_global_random_state(model: LlamaForCausalLM) -> None:
 
 def test_cached_greedy_stories_equal_a_whole_pass_per_symbol(model: LlamaForCausalLM) -> None:
     (found,) = sample_stories(
-        model, SPACE, [["hat"]], seed=0, sampling=Sampling(temperature=0, max_new_tokens=12)
+        model, SPACE, ["Words: hat\n"], seed=0, sampling=Sampling(temperature=0, max_new_tokens=12)
     )
-    ids = prefix_ids(SPACE, ["hat"]).tolist()
+    ids = prefix_ids(SPACE, "Words: hat\n").tolist()
     expected: list[int] = []
     while len(expected) < 12:
         with torch.no_grad():
@@ -101,10 +101,10 @@ def test_a_story_stops_at_its_end_symbol(model: LlamaForCausalLM) -> None:
 
 def test_a_story_ends_where_the_models_positions_end(model: LlamaForCausalLM) -> None:
     never_ending = Sampling(temperature=1e-3, max_new_tokens=1000)
-    stories = sample_stories(model, SPACE, [None, ["hat"]], seed=1, sampling=never_ending)
+    stories = sample_stories(model, SPACE, [None, "Words: hat\n"], seed=1, sampling=never_ending)
     assert all(story.num_tokens <= 47 for story in stories)
     with pytest.raises(DistillError, match="fewer than 48 ids"):
-        sample_stories(model, SPACE, [["hat" * 20]], seed=1, sampling=FREE)
+        sample_stories(model, SPACE, ["hat" * 20], seed=1, sampling=FREE)
 
 
 def test_a_space_with_one_symbol_for_start_and_end_still_ends_its_stories(
@@ -140,7 +140,7 @@ def test_top_k_keeps_the_likeliest_and_the_lower_id_of_equals() -> None:
 def test_prefix_is_the_start_symbol_and_the_line_that_asks_for_words() -> None:
     assert words_line(["jump", "big boat"]) == "Words: jump, big boat\n"
     assert prefix_ids(SPACE, None).tolist() == [128]
-    found = prefix_ids(SPACE, ["jump"])
+    found = prefix_ids(SPACE, words_line(["jump"]))
     assert found.tolist() == [128, *b"Words: jump\n"]
     assert found.dtype == np.int32
 
@@ -151,10 +151,10 @@ def test_words_that_would_read_otherwise_are_refused(words: list[str]) -> None:
         words_line(words)
 
 
-def test_the_documents_with_a_words_line_are_the_share_asked_for_and_nested() -> None:
+def test_the_documents_with_a_context_are_the_share_asked_for_and_nested() -> None:
     doc_ids = [f"document {index}" for index in range(4000)]
-    half = {doc_id for doc_id in doc_ids if has_words_line(doc_id, 0.5)}
+    half = {doc_id for doc_id in doc_ids if has_context(doc_id, 0.5)}
     assert len(half) == pytest.approx(2000, abs=130)
-    assert {doc_id for doc_id in doc_ids if has_words_line(doc_id, 0.25)} < half
-    assert not any(has_words_line(doc_id, 0.0) for doc_id in doc_ids)
-    assert all(has_words_line(doc_id, 1.0) for doc_id in doc_ids)
+    assert {doc_id for doc_id in doc_ids if has_context(doc_id, 0.25)} < half
+    assert not any(has_context(doc_id, 0.0) for doc_id in doc_ids)
+    assert all(has_context(doc_id, 1.0) for doc_id in doc_ids)

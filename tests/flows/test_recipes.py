@@ -70,10 +70,17 @@ def test_prose_and_places_are_no_part_of_what_is_asked_for() -> None:
         "teacher.model=elsewhere",
         "prompts.vocabulary=age3.tsv",
         "train.checkpoint_every_steps=1",
+        "train.context=words",
     ]
     smoke = load_recipe("smoke")
     assert identity_of(load_recipe("smoke", overrides)) == identity_of(smoke)
-    for key in ("train.alpha=0.5", "night.num_prompts=41", "sampling.seed=2", "name=other"):
+    for key in (
+        "train.context=instruct",
+        "train.alpha=0.5",
+        "night.num_prompts=41",
+        "sampling.seed=2",
+        "name=other",
+    ):
         assert identity_of(load_recipe("smoke", [key])) != identity_of(smoke)
 
 
@@ -129,6 +136,16 @@ def test_a_recipe_file_that_is_none_is_refused(tmp_path: Path, text: str, said: 
         (
             ["smoke", "--set", "sampling.soft_limit_tokens=281"],
             "at most sampling.max_new_tokens, 280",
+        ),
+        (["smoke", "--set", "verdicts.min_words=281"], "at most sampling.max_new_tokens, 280, as"),
+        (["smoke", "--set", 'verdicts.lint_kinds=["Typo"]'], "max_lints_per_100_words beside it"),
+        (
+            [
+                "smoke",
+                *("--set", "verdicts.lint_kinds=[]"),
+                *("--set", "verdicts.max_lints_per_100_words=3"),
+            ],
+            "lint_kinds: expected a kind of fault where",
         ),
         (["smoke", "--set", "sampling.max_new_tokens=385"], "expected at most 384 for the 512"),
         (["smoke", "--set", "night.num_prompts=9000000"], "shards.shard_size = 12: expected at"),
