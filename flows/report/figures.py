@@ -1,15 +1,18 @@
 """Everything that a night's page says, read from the lake in one go."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flows.night import units_until
-from flows.report import questions, rows, story_questions
+from flows.night import BREAKS, Unit, shard_key, units_by_night
+from flows.report import corpus_questions, corpus_rows, questions, rows, story_questions
 from flows.report.answers import Answer, Asker
 from warehouse.lake import Lake
 from warehouse.ledger import Night
-from warehouse.schemas import TABLES
+from warehouse.schemas import TABLES, VERDICTS
 
 _FEW_ROWS = 8
+_History = list[tuple[Night, tuple[Unit, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Figures:
     examples: Answer[rows.Example]
     unknown_words: Answer[rows.UnknownWord]
     coverage: Answer[rows.Coverage]
+    measures: Answer[corpus_rows.Measure]
+    origins: Answer[corpus_rows.Origin]
+    slots: Answer[corpus_rows.Slot]
     targets: Answer[rows.Targets]
     students: Answer[rows.Student]
     losses: Answer[rows.Loss] | None
@@ -39,6 +45,23 @@ class Figures:
     decision: Answer[rows.Decision]
     trend: Answer[rows.Trend]
     stages: Answer[rows.StageCost]
+    night_costs: Answer[corpus_rows.NightCost]
+    shard_costs: Answer[corpus_rows.ShardCost]
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether tonight's stories break a limit: nothing is trained on them."""
+        return not all(row.is_within for row in self.measures.rows if row.night == self.night)
+
+    @property
+    def night_cost(self) -> corpus_rows.NightCost | None:
+        """What tonight's stories cost."""
+        return next((row for row in self.night_costs.rows if row.night == self.night), None)
+
+    @property
+    def num_closed(self) -> int:
+        """Tonight's prompts that a budget left to the next night."""
+        return sum(row.num_closed or 0 for row in self.shard_costs.rows)
 
     def student(self, role: str) -> rows.Student | None:
         """The night's challenger or control."""
@@ -57,7 +80,8 @@ class Figures:
 def read_figures(asker: Asker, claim: Night) -> Figures:
     """The night's figures, as the lake was at the asker's snapshot."""
     here = (claim.line, claim.night)
-    unit = unit_of(asker.lake, claim)
+    history = _history(asker.lake, claim)
+    unit = history[-1][1][-1].run_id
     ask = asker.ask
     students = _students(asker, here, unit)
     ids = [student.student_id for student in students.rows]
@@ -74,6 +98,17 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
             "words outside the vocabulary", story_questions.unknown_words(unit), rows.UnknownWord
         ),
         coverage=ask("vocabulary used", story_questions.coverage(unit), rows.Coverage),
+        measures=ask(
+            "how much alike the stories are",
+            corpus_questions.measures(_passes(history)),
+            corpus_rows.Measure,
+        ),
+        origins=ask(
+            "where the texts come from",
+            corpus_questions.origins(_runs(history), _challenger(students)),
+            corpus_rows.Origin,
+        ),
+        slots=ask("what the prompts ask for", corpus_questions.slots(unit), corpus_rows.Slot),
         targets=ask("targets", story_questions.targets(unit), rows.Targets),
         students=students,
         losses=ask("loss curves", questions.losses(ids), rows.Loss) if ids else None,
@@ -87,6 +122,16 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         decision=ask("decision", questions.decision(*here), rows.Decision),
         trend=ask("trend", questions.trend(claim.line, claim.ordinal), rows.Trend),
         stages=ask("cost by stage", questions.stages(*here), rows.StageCost),
+        night_costs=ask(
+            "cost of the stories by night",
+            corpus_questions.night_costs(claim.line, claim.ordinal),
+            corpus_rows.NightCost,
+        ),
+        shard_costs=ask(
+            "cost of the stories by shard",
+            corpus_questions.shard_costs(*here),
+            corpus_rows.ShardCost,
+        ),
     )
 
 
@@ -94,7 +139,42 @@ def unit_of(lake: Lake, claim: Night) -> str:
     """The run that wrote the night's stories: it follows from the claims alone, so no recipe and no
     teacher is needed.
     """
-    return units_until(lake, claim)[-1].run_id
+    return _history(lake, claim)[-1][1][-1].run_id
+
+
+def stopped_nights(lake: Lake, line: str) -> Iterator[str]:
+    """The nights of the line whose stories break a limit of their recipe."""
+    shards = lake.manifest.ledger().shards
+    for night, units in units_by_night(lake, line):
+        passed = shards.get((VERDICTS.name, shard_key(units[-1].pass_id, 0)))
+        if passed is not None and json.loads(passed.facts).get(BREAKS):
+            yield night.night
+
+
+def _history(lake: Lake, claim: Night) -> _History:
+    """The line's nights up to this one, each with the units that it may use, its own last."""
+    nights = units_by_night(lake, claim.line)
+    return [(night, units) for night, units in nights if night.ordinal <= claim.ordinal]
+
+
+def _passes(history: _History) -> dict[str, str]:
+    """The pass over each night's own stories, by night."""
+    return {night.night: units[-1].pass_id for night, units in history[-questions.MAX_NIGHTS :]}
+
+
+def _runs(history: _History) -> list[tuple[str, str, str]]:
+    """What the night's students may be trained on: (night or import, its name, its run)."""
+    names = {units[-1].pass_id: night.night for night, units in history}
+    claim, own = history[-1]
+    imports = json.loads(claim.asked).get("imports", {})
+    return [
+        *(("import", name, run_id) for name, run_id in sorted(imports.items())),
+        *(("night", names[unit.pass_id], unit.run_id) for unit in own),
+    ]
+
+
+def _challenger(students: Answer[rows.Student]) -> str | None:
+    return next((row.student_id for row in students.rows if row.role == "challenger"), None)
 
 
 def _students(asker: Asker, here: tuple[str, str], unit: str) -> Answer[rows.Student]:

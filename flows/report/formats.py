@@ -27,6 +27,14 @@ def percent(share: float | None, digits: int = 1) -> str:
     return NONE if share is None else f"{share:.{digits}%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
+def money(value: float | None, currency: str | None) -> str:
+    """A price with its currency; a small one keeps the digits that say something."""
+    if value is None:
+        return NONE
+    digits = 2 if value >= 1 or value == 0 else 4
+    return f"{currency or ''} {number(value, digits)}".strip().replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """Both bounds, or a dash where one is missing."""
     if low is None or high is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows.report import formats, questions
 from flows.report.answers import Answer, Asker
+from flows.report.figures import stopped_nights
 from flows.report.model import Source, source
 from flows.report.panels import draw_spark
 from flows.report.svg import Chart, chart
@@ -54,21 +55,26 @@ def index_values(asker: Asker, folder: Path) -> dict[str, object]:
     """What the index is rendered from; `folder` holds the pages."""
     answer = asker.ask("all nights", questions.all_nights(), NightRow)
     sources: tuple[Source, ...] = source(answer)
+    lines = dict.fromkeys(row.line for row in answer.rows)
+    stopped = {(line, night) for line in lines for night in stopped_nights(asker.lake, line)}
     return {
-        "nights": [_index_row(row, folder) for row in answer.rows],
+        "nights": [
+            _index_row(row, folder, is_stopped=(row.line, row.night) in stopped)
+            for row in answer.rows
+        ],
         "lines": _cards(answer),
         "sources": sources,
     }
 
 
-def _index_row(row: NightRow, folder: Path) -> IndexRow:
+def _index_row(row: NightRow, folder: Path, *, is_stopped: bool) -> IndexRow:
     href = f"{row.line}/{row.night}.html"
     return IndexRow(
         row.line,
         row.night,
         href if (folder / href).is_file() else "",
         (
-            decision_words(row.promoted, row.reason),
+            decision_words(row.promoted, row.reason, is_stopped=is_stopped),
             formats.number(row.challenger),
             formats.interval(row.low, row.high),
             formats.number(row.control),

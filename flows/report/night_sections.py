@@ -1,15 +1,20 @@
-"""The head of a night's page, and the sections on the night as such: cost, what was asked."""
+"""The head of a night's page, and the sections on the night as such: what was asked."""
 
-from flows.report import charts, formats, rows
+from flows.report import formats
 from flows.report.figures import Figures
-from flows.report.model import Block, Column, Headline, Section, Table, cells, columns, source
-from flows.report.svg import chart
+from flows.report.model import Block, Column, Headline, Section, Table, cells, source
 from flows.report.training_sections import setting_text
 
 
 def headlines(figures: Figures) -> tuple[Headline, ...]:
     """The few figures that a person looks for first."""
-    found = [_score(figures), _difference(figures), _accepted(figures), _time(figures)]
+    found = [
+        _score(figures),
+        _difference(figures),
+        _accepted(figures),
+        _time(figures),
+        _price(figures),
+    ]
     return tuple(headline for headline in found if headline is not None)
 
 
@@ -73,15 +78,28 @@ def _time(figures: Figures) -> Headline | None:
     )
 
 
+def _price(figures: Figures) -> Headline | None:
+    cost = figures.night_cost
+    if cost is None or cost.price is None:
+        return None
+    return Headline(
+        "Price of the stories",
+        formats.money(cost.price, cost.currency),
+        f"{formats.money(cost.price_per_accepted_story, cost.currency)} for each accepted one",
+        "cost",
+    )
+
+
 def missing(figures: Figures) -> tuple[str, ...]:
     """What a night that has not ended lacks, in the order of the stages."""
-    if figures.decision.first is not None:
+    if figures.decision.first is not None or figures.is_stopped:
         return ()
     claim, plan = figures.claim.first, figures.plan.first
     asked, tried = claim.num_indices if claim else 0, plan.num_prompts if plan else 0
     lacks = []
-    if tried < asked:
-        lacks.append(f"{formats.plural(asked - tried, 'prompt')} not tried yet")
+    if tried + figures.num_closed < asked:
+        left = asked - tried - figures.num_closed
+        lacks.append(f"{formats.plural(left, 'prompt')} not tried yet")
     for answer, what in (
         (figures.targets, "no targets"),
         (figures.students, "no trained students"),
@@ -106,77 +124,12 @@ def when(figures: Figures) -> str:
     return f"{formats.moment(began)} to {formats.moment(ended)}"
 
 
-def cost_section(figures: Figures) -> Section | None:
-    """Wall time and CPU seconds by stage."""
-    found = figures.stages.rows
-    if not found:
-        return None
-    bars = [
-        charts.Bars(
-            row.stage,
-            (
-                charts.Bar(
-                    row.wall_s, f"{formats.duration(row.wall_s)} by the clock", "bar challenger"
-                ),
-                charts.Bar(row.cpu_s, f"{formats.duration(row.cpu_s)} of CPU", "bar"),
-            ),
-        )
-        for row in found
-    ]
-    table = Table(
-        "Seconds by stage",
-        columns("stage", "clock, s", "CPU, s", "tokens", "tokens per s", "runs"),
-        cells([_cost_cells(row) for row in found] + [_total(found)]),
-        frozenset({len(found)}),
-    )
-    return Section(
-        "cost",
-        "Time by stage",
-        "Seconds by the clock and CPU seconds of the process, over all runs of a stage that came "
-        "to their end. Tokens were written, captured, trained on or scored.",
-        (
-            Block(
-                "cost-stages",
-                chart=chart(
-                    "cost",
-                    "Time by stage",
-                    "For each stage a bar of wall time and one of CPU time. The table holds the "
-                    "same numbers.",
-                    lambda width: charts.draw_bars(bars, width),
-                ),
-                tables=(table,),
-                sources=source(figures.stages),
-            ),
-        ),
-    )
-
-
-def _cost_cells(row: rows.StageCost) -> tuple[str, ...]:
-    return (
-        row.stage,
-        formats.number(row.wall_s, 1),
-        formats.number(row.cpu_s, 1),
-        formats.count(row.num_tokens),
-        formats.number(row.num_tokens / row.wall_s, 0) if row.num_tokens else formats.NONE,
-        formats.count(row.num_runs),
-    )
-
-
-def _total(found: tuple[rows.StageCost, ...]) -> tuple[str, ...]:
-    return (
-        "all",
-        formats.number(sum(row.wall_s for row in found), 1),
-        formats.number(sum(row.cpu_s for row in found), 1),
-        formats.NONE,
-        formats.NONE,
-        formats.count(sum(row.num_runs for row in found)),
-    )
-
-
 def asked_section(figures: Figures) -> Section:
     """What was asked of the night: the claim, and folded every setting."""
     claim, plan = figures.claim.first, figures.plan.first
-    facts = [("vocabulary", plan.vocabulary), ("seed of the plan", str(plan.seed))] if plan else []
+    facts = [("prompt family", plan.family)] if plan and plan.family else []
+    if plan:
+        facts += [("vocabulary", plan.vocabulary), ("seed of the plan", str(plan.seed))]
     if claim:
         last = claim.first_index + claim.num_indices - 1
         facts += [

@@ -20,10 +20,13 @@ from markupsafe import Markup
 from flows.errors import FlowsError
 from flows.report.answers import Asker
 from flows.report.choosing import unknown_night
+from flows.report.cost_section import cost_section
+from flows.report.diversity_section import diversity_section, stopped_by
 from flows.report.figures import Figures, read_figures
 from flows.report.formats import glued
 from flows.report.index import index_values
-from flows.report.night_sections import asked_section, cost_section, headlines, missing, when
+from flows.report.night_sections import asked_section, headlines, missing, when
+from flows.report.origin_section import origin_section
 from flows.report.reliability_section import reliability_section
 from flows.report.story_sections import stories_section, told_section, words_section
 from flows.report.student_sections import decision_section, figures_section
@@ -40,6 +43,8 @@ _SECTIONS = (
     told_section,
     stories_section,
     words_section,
+    diversity_section,
+    origin_section,
     targets_section,
     training_section,
     trend_section,
@@ -91,6 +96,7 @@ def _night_values(asker: Asker, line: str, night: str) -> dict[str, object]:
         "reason": decision.reason if decision else None,
         "when": when(figures),
         "missing": missing(figures),
+        "stopped": stopped_by(figures),
         "headlines": headlines(figures),
         "sections": sections,
         "places": _places(figures),
@@ -100,7 +106,7 @@ def _night_values(asker: Asker, line: str, night: str) -> dict[str, object]:
 def _state(figures: Figures) -> str:
     decision = figures.decision.first
     if decision is None:
-        return "not decided yet"
+        return "stopped" if figures.is_stopped else "not decided yet"
     return "promoted" if decision.promoted else "not promoted"
 
 

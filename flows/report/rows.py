@@ -29,6 +29,7 @@ class Setting:
 class Plan:
     """The prompts that were tried."""
 
+    family: str | None
     vocabulary: str
     vocabulary_digest: str
     seed: int

@@ -10,7 +10,7 @@ MAX_TEXT = 2000
 def plan(unit: str) -> str:
     """The prompts that the night's shards have tried so far."""
     return sql_text(f"""
-        SELECT vocabulary, vocabulary_digest, seed, count(*) AS num_prompts
+        SELECT family, vocabulary, vocabulary_digest, seed, count(*) AS num_prompts
         FROM prompts
         WHERE run_id = {literal(unit)}
         GROUP BY ALL

@@ -21,7 +21,7 @@ from flows.report.svg import chart
 
 _SHOWN = 3
 _FEW_TOKENS = 1_000_000
-_REASONS = {
+MEANINGS = {
     "accepted": "passed every check",
     "empty": "no word at all",
     "odd_characters": "signs or lists that no story holds",
@@ -156,7 +156,7 @@ def _funnel_block(figures: Figures) -> Block:
                     formats.words_of_name(row.reason),
                     formats.count(row.num_stories),
                     formats.percent(row.share),
-                    _REASONS.get(row.reason, ""),
+                    MEANINGS.get(row.reason, ""),
                 )
                 for row in found
             ]

@@ -178,6 +178,7 @@ def night_point(row: rows.Trend) -> NightPoint:
 
 def _trend_table(figures: Figures) -> Table:
     found = figures.trend.rows
+    stopped = {row.night for row in figures.measures.rows if not row.is_within}
     return Table(
         f"Nights of {figures.line}, newest first",
         (
@@ -192,7 +193,7 @@ def _trend_table(figures: Figures) -> Table:
                     formats.interval(row.low, row.high),
                     formats.number(row.control),
                     formats.number(row.champion),
-                    decision_words(row.promoted, row.reason),
+                    decision_words(row.promoted, row.reason, is_stopped=row.night in stopped),
                 )
                 for row in found
             ]
@@ -201,10 +202,10 @@ def _trend_table(figures: Figures) -> Table:
     )
 
 
-def decision_words(promoted: bool | None, reason: str | None) -> str:
-    """A decision in a few words."""
+def decision_words(promoted: bool | None, reason: str | None, *, is_stopped: bool) -> str:
+    """A decision in a few words; is_stopped: its stories break a limit."""
     if promoted is None or reason is None:
-        return "not decided"
+        return "stopped (stories too much alike)" if is_stopped else "not decided"
     return f"{'promoted' if promoted else 'not promoted'} ({formats.words_of_name(reason)})"
 
 

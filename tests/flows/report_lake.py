@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from flows.report.figures import unit_of
+from warehouse.identity import Json
 from warehouse.lake import Lake
 from warehouse.ledger import Night
 from warehouse.nights import NightRequest
@@ -35,27 +36,31 @@ def _claim(lake: Lake, first: Night, night: str) -> Night:
     return lake.manifest.claim_night(request)
 
 
-def _rows(lake: Lake, table: str, **where: str) -> list[dict[str, Any]]:
+def rows_of(lake: Lake, table: str, **where: str) -> list[dict[str, Any]]:
+    """The table's rows with those values."""
     rows: list[dict[str, Any]] = lake.read(table).to_pylist()
     return [row for row in rows if all(row[key] == value for key, value in where.items())]
 
 
-def _commit(lake: Lake, run_id: str, **tables: list[dict[str, Any]]) -> None:
+def commit_rows(
+    lake: Lake, run_id: str, facts: dict[str, Json] | None = None, /, **tables: list[dict[str, Any]]
+) -> None:
+    """The rows as the run's only shard."""
     shard = {
         name: pa.Table.from_pylist(
             [{**row, "run_id": run_id} for row in rows], schema=TABLES[name].schema
         )
         for name, rows in tables.items()
     }
-    assert lake.commit_shard(run_id, 0, shard)
+    assert lake.commit_shard(run_id, 0, shard, facts=facts)
 
 
 def _repeat_stories(lake: Lake, first: Night, hostile: Night) -> None:
     old, new = unit_of(lake, first), unit_of(lake, hostile)
     offset = hostile.first_index
-    prompts = _rows(lake, "prompts", run_id=old)
-    stories = _rows(lake, "stories", run_id=old)
-    words = [row for row in _rows(lake, "words", run_id=old) if row["shard"] == 0]
+    prompts = rows_of(lake, "prompts", run_id=old)
+    stories = rows_of(lake, "stories", run_id=old)
+    words = [row for row in rows_of(lake, "words", run_id=old) if row["shard"] == 0]
     for row in (*prompts, *stories):
         row["plan_index"] += offset
     for row in stories:
@@ -63,26 +68,26 @@ def _repeat_stories(lake: Lake, first: Night, hostile: Night) -> None:
         row["text"] = MARKUP + row["text"]
     for place, row in enumerate(words[:5]):
         row.update(word=f"{MARKUP}{place}", in_vocabulary=False, num_occurrences=1000 - place)
-    _commit(lake, new, prompts=prompts, stories=stories, words=words)
+    commit_rows(lake, new, prompts=prompts, stories=stories, words=words)
 
 
 def _repeat_figures(lake: Lake) -> None:
-    figures = _rows(lake, "evaluations", line=LINE, night=FIRST)
+    figures = rows_of(lake, "evaluations", line=LINE, night=FIRST)
     champion = [{**row, "role": "champion"} for row in figures if row["role"] == "challenger"]
     measured = [row for row in (*figures, *champion) if row["suite"] == "confirmation"]
     selection = [{**row, "suite": "selection", "value": row["value"] + 0.25} for row in measured]
     tables = {"evaluations": [*figures, *champion, *selection]}
-    told = _rows(lake, "generations")
+    told = rows_of(lake, "generations")
     tables["generations"] = [{**row, "text": MARKUP + row["text"]} for row in told]
     if "reliability" in TABLES:
-        tables["reliability"] = _rows(lake, "reliability", line=LINE, night=FIRST)
+        tables["reliability"] = rows_of(lake, "reliability", line=LINE, night=FIRST)
     for name in ("evaluations", "reliability"):
         tables[name] = [{**row, "night": HOSTILE} for row in tables.get(name, [])]
-    _commit(lake, "figures-of-the-hostile-night", **tables)
+    commit_rows(lake, "figures-of-the-hostile-night", **tables)
 
 
 def _decide(lake: Lake) -> None:
-    [decision] = _rows(lake, "promotions", line=LINE, night=FIRST)
+    [decision] = rows_of(lake, "promotions", line=LINE, night=FIRST)
     decision.update(
         night=HOSTILE,
         champion_id=decision["challenger_id"],
@@ -98,4 +103,4 @@ def _decide(lake: Lake) -> None:
         num_confirmation=7,
         smallest_difference=0.625,
     )
-    _commit(lake, "decision-of-the-hostile-night", promotions=[decision])
+    commit_rows(lake, "decision-of-the-hostile-night", promotions=[decision])

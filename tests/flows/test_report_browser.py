@@ -9,6 +9,7 @@ import pytest
 
 from flows.report.page import write_report
 from tests.flows.headless import Look, chromium, see
+from tests.flows.report_corpora import STOPPED, add_stopped_night
 from tests.flows.report_lake import BEGUN, FIRST, HOSTILE, LINE, add_nights
 from tests.flows.smoke import Night
 from warehouse.lake import Lake
@@ -31,12 +32,13 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture(scope="module")
 def reports(smoke_night: Night, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The pages of three nights, one of them full of markup, and the index."""
+    """The pages of four nights, two of them full of markup, and the index."""
     data = tmp_path_factory.mktemp("seen") / "lake"
     shutil.copytree(smoke_night.data, data, symlinks=True)
     add_nights(data)
+    add_stopped_night(data)
     with Lake.open(data) as lake:
-        pages = [write_report(lake, LINE, night) for night in (FIRST, HOSTILE, BEGUN)]
+        pages = [write_report(lake, LINE, night) for night in (FIRST, HOSTILE, BEGUN, STOPPED)]
         return [*pages, lake.root / "reports" / "index.html"]
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.report.charts import Bar, Bars, Curve, Whisker, draw_bars, draw_curves, draw_whiskers
+from flows.report.multiples import Bound, Multiple, draw_multiples
 from flows.report.panels import NightPoint, draw_nights, draw_spark
 from flows.report.svg import NARROW, WIDE, Drawing, Scale, chart, cut, tick_text, ticks
 
@@ -59,6 +60,9 @@ def test_any_label_stays_text(label: str) -> None:
         lambda width: draw_whiskers([Whisker(label, "control", 1.0, 0.5, 2.0, "1")], label, width),
         lambda width: draw_curves([Curve(label, "control", ((0.0, 1.0),))], label, label, width),
         lambda width: draw_nights([NightPoint(label, 1.0, 0.9, 1.1, 1.2, None, True)], width),
+        lambda width: draw_multiples(
+            [Multiple(label, label, (None, 1.0), Bound(0.5, label, False), False)], width
+        ),
     )
     for draw in pictures:
         picture = chart("key", label, label, draw)
@@ -75,6 +79,41 @@ def test_nights_without_figures_are_drawn() -> None:
     for width in (WIDE, NARROW):
         assert isinstance(draw_nights([empty], width), Drawing)
         assert isinstance(draw_spark([None, None], width), Drawing)
+
+
+@given(
+    st.lists(st.floats(0, 1e6) | st.none(), max_size=70),
+    st.floats(0, 1e6),
+    st.floats(1e-3, 1e6),
+    st.booleans(),
+)
+def test_a_point_lies_beyond_its_limit_only_if_it_is(
+    earlier: list[float | None], tonight: float, bound: float, is_least: bool
+) -> None:
+    is_within = tonight >= bound if is_least else tonight <= bound
+    panel = Multiple("", "", (*earlier, tonight), Bound(bound, "", is_least), is_within)
+    for width in (WIDE, NARROW):
+        drawing = draw_multiples([panel], width)
+        root = ElementTree.fromstring(f"<svg>{''.join(drawing.elements)}</svg>")
+        limit = [part for part in root.findall("line") if part.get("class") == "limit"][-1]
+        [shade] = root.findall("rect")
+        top = float(shade.get("y", ""))
+        floor = top + float(shade.get("height", ""))
+        at = float(limit.get("y1", ""))
+        assert math.isclose(at, top if is_least else floor, abs_tol=0.02)
+        *_, mark = root.findall("circle" if is_within else "polygon")
+        if is_within:
+            y = float(mark.get("cy", ""))
+            assert not top + 0.02 < y < floor - 0.02
+            assert 0 <= float(mark.get("cx", "")) <= width
+        else:
+            ys = [float(corner.split(",")[1]) for corner in mark.get("points", "").split()]
+            assert top - 0.02 <= sum(ys) / len(ys) <= floor + 0.02
+
+
+def test_an_empty_small_multiple_is_drawn() -> None:
+    for width in (WIDE, NARROW):
+        assert draw_multiples([Multiple("a", "0", (None, 0.0))], width).height > 0
 
 
 def test_a_long_word_is_cut_to_its_room() -> None:
