@@ -5,6 +5,7 @@ RECIPE ?= quickstart
 DATA ?=
 TORCH_INDEX ?=
 BENCH ?= *
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,13 +32,14 @@ help: ## show this list
 	@echo '  TORCH_INDEX=URL   package index to take torch from, say for the CPU build where the'
 	@echo '                    default index would bring CUDA along'
 	@echo '  PYTHON=PROGRAM    a Python of 3.11 or later to set up with (now: $(PYTHON))'
+	@echo '  JOBS=N            test files that `make test` runs at once (now: $(JOBS))'
 	@echo '  BENCH=NAME        which benchmark `make bench` runs (default: all)'
 
 run: $(RUN_STAMP) ## set up, then run one night of RECIPE
 	$(BIN)/stillhouse run $(RECIPE)
 
-test: $(DEV_STAMP) ## set up, then run the default tests
-	$(BIN)/python -m pytest
+test: $(DEV_STAMP) ## set up, then run the default tests, on JOBS cores
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
 test-browser: $(DEV_STAMP) ## open the night's report in headless Chromium (Debian: installs it)
 	@$(PIP) install -c constraints.txt -e '.[browser]'
