@@ -35,11 +35,15 @@ _RULES = {
     "_steers_inside_a_vocabulary": "`sampling.steer` is 0 where `sampling.constrain` is false.",
     "_prices_are_whole": "A price in `[budget]` needs a `currency`, and `budget.max_price` a "
     "price.",
+    "_a_text_can_be_accepted": "`verdicts.min_words` is at most `sampling.max_new_tokens`: a word "
+    "takes a token or more.",
+    "_kinds_of_faults_are_counted": "`verdicts.lint_kinds` names a kind, and needs "
+    "`verdicts.max_lints_per_100_words`.",
     "_some_length_is_accepted": "`verdicts.min_words` is at most `verdicts.max_words`.",
     "_keys_fit_the_kind": "Keys of `[engine]` that belong to another `engine.kind` are refused; "
     "`openai` needs `urls` and `model`, and at most one of `api_key_env` and `api_key_secret`.",
-    "_engine_can_do_what_is_asked": "With `engine.kind` other than `transformers`, "
-    "`sampling.constrain` is false; with `openai` there is no soft limit either "
+    "_engine_can_do_what_is_asked": 'With `engine.kind = "openai"`, `sampling.constrain` is false '
+    "and there is no soft limit "
     "(`sampling.soft_limit_tokens` equals `sampling.max_new_tokens`), and without "
     "`engine.sends_top_k`, `sampling.top_k` is 1,000,000.",
     "_shares_fit": "`train.warmup_share + train.decay_share` is at most 1.",
