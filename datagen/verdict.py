@@ -62,6 +62,13 @@ _A_STORY = r"(?:short |simple |little )*(?:story|tale)\b"
 _OF_THE_STORY = (
     r"(?:uses|includes|contains|aims|follows|was written|is (?:about|for|suitable|written|meant))\b"
 )
+# Told from outside, as "The story begins with a small child": in the present tense, since somebody
+# in a story may have read one that "was about a dog".
+_TALK_AT_SENTENCE_START = (
+    r"(?:this|the) (?:very |short |simple |little )*(?:story|tale) "
+    r"(?:begins|starts|opens|ends|concludes|continues|goes on|takes place|tells|must|should|is)\b",
+    r"in (?:this|the) (?:short |simple )*story\b",
+)
 _I_HOPE = (
     r"i hope (?:this|that|you)\b[^.!?\n]*\b(?:story|tale|helps|helpful|requirements|request)\b"
 )
@@ -74,8 +81,7 @@ _TALK_AT_START = (
     r"(?:write|tell) (?:a|the) " + _A_STORY,
 )
 _TALK_AT_LINE_START = (
-    r"(?:note|title|word count|words used|user|assistant|system) ?:",
-    r"in this " + _A_STORY,
+    r"(?:note|title|word count|words used|user|assistant|system|(?:step|sentence) \d+) ?:",
     r"(?:this|the) (?:short |simple )*story " + _OF_THE_STORY,
 )
 _TALK_IN_LAST_SENTENCE = (r"this (?:short |simple )*story " + _OF_THE_STORY,)
@@ -107,6 +113,7 @@ def _talk(
     return re.compile(
         rf"\A(?:{'|'.join(at_start)})"
         rf"|^(?:{'|'.join(at_line_start)})"
+        rf"|(?:^|[.!?:]\s+)(?:{'|'.join(_TALK_AT_SENTENCE_START)})"
         rf"|[.!?]\s+(?:{'|'.join(in_last_sentence)})[^.!?\"\u201d]*[.!?]?\Z"
         rf"|{_TALK_ANYWHERE}",
         re.IGNORECASE | re.MULTILINE,

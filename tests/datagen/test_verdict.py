@@ -226,6 +226,10 @@ def test_plain_story_text_is_not_odd(text: str) -> None:
         'The frog sat and the verb "sit" was used.',
         "A tale for a 3-year-old. The frog sat.",
         "User: tell me more.",
+        "The story begins with a small frog. It sat.",
+        "A frog sat. The story ends with a sad one.",
+        "A frog sat. In the story, it was sad.",
+        "Step 1: A frog sat.",
     ],
 )
 def test_talk_about_the_task_is_assistant_talk(text: str) -> None:
@@ -248,6 +252,8 @@ def test_talk_about_the_task_is_assistant_talk(text: str) -> None:
         "I can jump. I will tell mom.",
         "He sat.\nThis story teaches us to be kind.",
         "Okay the frog was not. It sat.",
+        "Mom read to Tom. The story was about a frog that ends a fight.",
+        '"The story begins now," said Mom.',
     ],
 )
 def test_what_people_say_in_stories_is_not_assistant_talk(text: str) -> None:
