@@ -114,6 +114,8 @@ def _check_item(name: str, item: str | None) -> None:
     is_word = name == WORDS
     if item.strip() and item.isprintable() and not (is_word and "," in item):
         return
+    if not item.strip():
+        raise DatagenError(f"line {name}: expected something to ask for, found {item!a:.60}")
     expected = "words without a comma" if is_word else "printable text"
     raise DatagenError(
         f"line {name}: expected {expected} on one line, found {item!a:.60}; "

@@ -265,7 +265,12 @@ def _check_line(lake: Lake, request: NightRequest, asked: dict[str, Any]) -> Non
                 "night.held_out_share",
                 *(a["recipe"]["night"]["held_out_share"] for a in (asked, before)),
             ),
-            ("teacher's chat template", *(a.get("allows_instructions") for a in (asked, before))),
+            (
+                "teacher's chat template",
+                asked["allows_instructions"],
+                # The first versions' claims do not say.
+                before.get("allows_instructions", asked["allows_instructions"]),
+            ),
         ):
             if found != expected and night.night != request.night:
                 raise FlowsError(

@@ -22,6 +22,7 @@ from warehouse.identity import folder_digest, sha256_file
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_LAYER_KINDS = {"full_attention", "sliding_attention"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TEXT_END = "<|endoftext|>"
 
@@ -150,6 +151,7 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
                 f"teacher {name}: its {file} asks to run code of its own (auto_map); only models "
                 "that transformers itself knows are loaded"
             )
+    _check_layers(name, folder)
     _check_weights(name, folder)
     _read_json(folder / "tokenizer.json")
     names = {file.name for pattern in MODEL_FILES for file in folder.glob(pattern)}
@@ -161,6 +163,18 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
         allows_instructions=(folder / "chat_template.jinja").is_file()
         or bool(_read_json(folder / "tokenizer_config.json").get("chat_template")),
     )
+
+
+def _check_layers(name: str, folder: Path) -> None:
+    """Every layer must attend to keys and values that stay as they are."""
+    kinds = _read_json(folder / "config.json").get("layer_types")
+    strange = set(kinds if isinstance(kinds, list) else []) - _LAYER_KINDS
+    if strange:
+        raise FlowsError(
+            f"teacher {name}: expected layers of {' or '.join(sorted(_LAYER_KINDS))} in "
+            f"{folder / 'config.json'}, found {', '.join(sorted(map(str, strange)))}; choose "
+            "another teacher"
+        )
 
 
 def _check_weights(name: str, folder: Path) -> None:

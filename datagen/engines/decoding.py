@@ -29,8 +29,6 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from datagen.errors import EngineError
-
 ATTENTION = "stillhouse_grouped"
 
 
@@ -104,6 +102,10 @@ class RoomyLayer(DynamicLayer):
         self._values[rows_B, :, self._room.columns_B] = value_states[:, :, 0]
         return self._keys[:, :, :used], self._values[:, :, :used]
 
+    def get_seq_length(self) -> int:
+        """Columns that any row has used, the step's own left out; some models ask."""
+        return max(self._room.num_used - 1, 0)
+
     def keep(self, rows: Tensor) -> None:
         """Drop every row that rows does not name."""
         if self.is_initialized:
@@ -130,10 +132,9 @@ class Batch:
         max_new_tokens: int,
     ) -> None:
         """num_rows rows, with room for the longest of all contexts (token ids, none empty) that
-        will be admitted, and for max_new_tokens. EngineError if a layer of the model sees less.
+        will be admitted, and for max_new_tokens, the last of which is not fed.
         """
-        num_columns = max(map(len, contexts)) + max_new_tokens
-        _expect_full_attention(model.config, num_columns)
+        num_columns = max(map(len, contexts)) + max_new_tokens - 1
         self._model = model
         self._shared = list(contexts[0][: _num_shared(contexts)])
         self._prefix = self._read([self._shared], [DynamicLayer() for _ in self._depths])
@@ -152,15 +153,13 @@ class Batch:
         )
 
     def step(self, ids_B: Tensor) -> Tensor:
-        """Feed one id per row; float32 logits (B, V) of the next. A row may be fed max_new_tokens
-        ids; what it is fed after these changes none but itself.
+        """Feed one id per row; float32 logits (B, V) of the next. What a row is fed after its
+        context and max_new_tokens - 1 ids changes none but itself.
         """
         columns_B = self._room.columns_B
         self._room.num_used = used = int(columns_B.max()) + 1
-        is_seen_BS = torch.arange(used, device=columns_B.device) <= columns_B[:, None]
-        logits_BV = self._logits(
-            ids_B[:, None], columns_B[:, None], self._layers, is_seen_BS[:, None, None]
-        )
+        masks = _masks(self._model.config, columns_B, used)
+        logits_BV = self._logits(ids_B[:, None], columns_B[:, None], self._layers, masks)
         self._room.columns_B = (columns_B + 1).clamp(max=self._room.num_columns - 1)
         return logits_BV
 
@@ -205,7 +204,7 @@ class Batch:
         ids_BT: Tensor,
         positions_BT: Tensor,
         layers: Sequence[DynamicLayer],
-        mask: Tensor | None,
+        mask: Tensor | dict[str, Tensor] | None,
     ) -> Tensor:
         outputs = self._model(
             input_ids=ids_BT,
@@ -227,12 +226,15 @@ def _num_shared(contexts: Sequence[Sequence[int]]) -> int:
     return limit
 
 
-def _expect_full_attention(config: PreTrainedConfig, num_columns: int) -> None:
+def _masks(config: PreTrainedConfig, columns_B: Tensor, used: int) -> Tensor | dict[str, Tensor]:
+    """Which of the used columns each row attends to, bool (B, 1, 1, used); by kind of layer where
+    the model has layers that see all and layers that see a window.
+    """
+    places = torch.arange(used, device=columns_B.device)
+    seen = (places <= columns_B[:, None])[:, None, None]
     window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None) or ["sliding_attention" if window else ""]
-    if window and window < num_columns and "sliding_attention" in kinds:
-        raise EngineError(
-            f"expected a teacher whose layers see {num_columns} tokens (the longest prompt and "
-            f"sampling.max_new_tokens), found layers that see {window}; "
-            "ask for shorter stories or choose another teacher"
-        )
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+    if not window or "sliding_attention" not in kinds:
+        return seen
+    near = seen & (places > columns_B[:, None] - window)[:, None, None]
+    return near if len(kinds) == 1 else {"full_attention": seen, "sliding_attention": near}

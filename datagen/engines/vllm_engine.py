@@ -163,6 +163,7 @@ def load_vllm_engine(
             "with its extra: pip install 'stillhouse[vllm]'"
         ) from exc
     call = Call()
+    processor = _processor(call)
     on_gpu: Mapping[str, Any] = (
         {"gpu_memory_utilization": config.memory_share} if device == "cuda" else {}
     )
@@ -177,9 +178,10 @@ def load_vllm_engine(
             max_num_seqs=batch_size,
             enforce_eager=device == "cpu",
             enable_prefix_caching=False,
+            enable_chunked_prefill=False,  # rewinds a request's generator, which a CPU's cannot
             async_scheduling=False,  # it draws ahead of the ids that the call's following looks at
             generation_config="vllm",
-            logits_processors=[_processor(call)],
+            logits_processors=[processor],
             disable_log_stats=True,
             **on_gpu,
         )

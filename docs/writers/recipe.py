@@ -28,7 +28,7 @@ To begin a line of your own, copy the recipe that is nearest and give it another
 _RULES = {
     "_numbers_are_written_as_numbers": 'A number is written as one: `alpha = 0.5`, not `"0.5"`.',
     "_stories_fit_the_student": "`sampling.max_new_tokens` is at most three quarters of the "
-    "positions of `train.preset`, because beside a story a student reads the line with its words; "
+    "positions of `train.preset`, because beside a story a student reads its context; "
     "`sampling.soft_limit_tokens` is at most `sampling.max_new_tokens`.",
     "_shards_can_be_numbered": "`shards.shard_size` is so large that a night has at most 100,000 "
     "shards.",

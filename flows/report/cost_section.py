@@ -57,9 +57,9 @@ def _notes(figures: Figures, tonight: NightCost) -> tuple[str, ...]:
     notes = []
     if tonight.reached:
         prompts = formats.plural(figures.num_closed, "prompt")
-        notes.append(f"The budget {tonight.reached} was used up: {prompts} left to the next night.")
+        notes.append(f"The budget {tonight.reached} was used up: {prompts} not written.")
     if tonight.price is None and tonight.currency is None:
-        notes.append("The recipe names no price (section budget), so none is shown.")
+        notes.append("No one price can be named: the recipe's [budget] has none, or changed it.")
     return tuple(notes)
 
 

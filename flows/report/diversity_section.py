@@ -176,6 +176,8 @@ def _standing(figures: Figures, tonight: Sequence[Measure]) -> str:
     least = figures.setting(f"{_LIMITS}min_stories")
     stories = next((row.n for row in tonight if row.measure == _EACH_STORY), None)
     if "min_stories" in asked and len(asked) > 1 and least and stories is not None:
+        if stories >= int(least):
+            return "What the recipe limits was not measured tonight."
         return (
             f"The recipe's limits bind from {formats.plural(int(least), 'story', 'stories')} on; "
             f"this night has {formats.count(stories)}, so none does."

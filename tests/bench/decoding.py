@@ -2,9 +2,10 @@
 
 Usage: python tests/bench/decoding.py [NUM_PROMPTS] [NEW_TOKENS] [REPEATS]. Prompts of all families
 in turn, so of mixed lengths. Both sample at the recipe's temperature and top-k, free of mask and
-soft limit; generate gets its prompts sorted by length. A first round finds generate's best batch
-size, then it and the engine take turns. A token counts if it belongs to a text (generate fills
-ended rows until the last one ends). Then what bounds the engine, and what the shard around costs.
+soft limit; generate gets its prompts sorted by length. Texts of a quarter of the length find
+generate's best batch size, then it and the engine take turns. A token counts if it belongs to a
+text (generate fills ended rows until the last one ends). Then what bounds the engine, and what the
+shard around it costs.
 """
 
 import collections
@@ -57,13 +58,11 @@ def main(num_prompts: int, num_new: int, repeats: int) -> None:
         written, cpu_s = bench.write(**free, **length)
         return [done.num_tokens for done in written], cpu_s
 
-    generate: dict[int, Run] = {
-        size: partial(_generate, bench, size, num_new) for size in BATCH_SIZES
+    best = _best_batch_size(bench, num_new // 4)
+    runs: dict[str, Run] = {
+        f"generate, batches of {best}": partial(_generate, bench, best, num_new),
+        "engine": engine,
     }
-    found = {size: _rate(run) for size, run in generate.items()}
-    best = max(found, key=lambda size: found[size])
-    print("generate, batches of: " + ", ".join(f"{n} {found[n]:.1f}" for n in found), flush=True)
-    runs: dict[str, Run] = {f"generate, batches of {best}": generate[best], "engine": engine}
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats):
         for name in sorted(runs, reverse=bool(turn % 2)):
@@ -94,9 +93,19 @@ def _with_mixed_prompts(bench: Bench) -> Bench:
     return replace(bench, requests=requests)
 
 
+def _best_batch_size(bench: Bench, num_new: int) -> int:
+    rates = {size: _rate(partial(_generate, bench, size, num_new)) for size in BATCH_SIZES}
+    shown = ", ".join(f"{size}: {rate:.1f}" for size, rate in rates.items())
+    print(f"generate by batch size, texts of {num_new} tokens: {shown}", flush=True)
+    return max(rates, key=lambda size: rates[size])
+
+
 def _rate(run: Run) -> float:
+    """Tokens per CPU-second."""
     counts, cpu_s = run()
-    return sum(counts) / cpu_s
+    rate = sum(counts) / cpu_s
+    print(f"{rate:.1f}", file=sys.stderr, flush=True)
+    return rate
 
 
 @torch.inference_mode()

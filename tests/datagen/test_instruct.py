@@ -164,12 +164,12 @@ def test_a_student_is_asked_in_lines_that_it_was_trained_on() -> None:
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (Ask(("jump", "")), "line Words: expected words without a comma on one line, found ''"),
+        (Ask(("jump", "")), "line Words: expected something to ask for, found ''"),
         (Ask(("a, b",)), "line Words: .* give each word as an item of its own"),
         (Ask(("a\n",)), r"line Words: .* found 'a\\n'"),
-        (Ask(features=(" ",)), "line Features: expected printable text on one line, found ' '"),
+        (Ask(features=(" ",)), "line Features: expected something to ask for, found ' '"),
         (Ask(sentence="It ran.\nText:"), r"line Sentence: .* found 'It ran\.\\nText:'"),
-        (Ask(summary=""), "line Summary: .* leave it out or mend it"),
+        (Ask(summary=""), "line Summary: expected something to ask for"),
     ],
 )
 def test_what_would_read_otherwise_is_not_asked(ask: Ask, said: str) -> None:

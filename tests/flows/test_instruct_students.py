@@ -231,7 +231,7 @@ def test_each_thing_that_is_asked_for_changes_what_is_told(data: Path) -> None:
             "line smoke: expected what its champion was trained to follow (--words), found "
             "--feature, --sentence, --summary; ask for less, or train students with train.context",
         ),
-        ("instructed", ["--words", "a,,b"], "line Words: expected words without a comma on one"),
+        ("instructed", ["--words", "a,,b"], "line Words: expected something to ask for"),
         ("instructed", ["--summary", "a\nb"], "line Summary: expected printable text on one line"),
     ],
 )

@@ -201,7 +201,7 @@ def test_a_recipe_names_every_key_that_changes_stories() -> None:
 
 
 IDENTITIES = {
-    "quickstart": "6b11aaa30b7daf134b038f86cddf5a6f",
+    "quickstart": "4b9c0485a223e10723331798e82a8199",
     "smoke": "b3ffb974494d7ae2a78b8659b5e2d811",
 }
 

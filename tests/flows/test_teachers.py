@@ -44,8 +44,12 @@ def _pickle_only(folder: Path) -> None:
         (lambda f: (f / "tokenizer.json").unlink(), r"expected tokenizer\.json in"),
         (lambda f: (f / "config.json").unlink(), r"expected config\.json in"),
         (lambda f: _edit_json(f / "config.json", auto_map={"AutoModel": "m.M"}), r"auto_map"),
+        (
+            lambda f: _edit_json(f / "config.json", layer_types=["conv", "full_attention"]),
+            r"expected layers of full_attention or sliding_attention in .*, found conv",
+        ),
     ],
-    ids=["pickle only", "no weights", "no tokenizer", "no config", "code of its own"],
+    ids=["pickle only", "no weights", "no tokenizer", "no config", "code of its own", "conv"],
 )
 def test_a_folder_that_is_no_safe_teacher_is_refused(
     folder: Path, spoil: Callable[[Path], object], said: str
