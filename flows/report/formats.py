@@ -29,10 +29,10 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def money(value: float | None, currency: str | None) -> str:
-    """A price with its currency; a small one keeps the two digits that say something."""
+    """A price with its currency; a small one keeps two digits that say something."""
     if value is None:
         return NONE
-    digits = 2 if value >= 1 or value == 0 else 1 - math.floor(math.log10(value))
+    digits = 2 if value >= 1 or value == 0 else max(4, 1 - math.floor(math.log10(value)))
     return f"{currency or ''} {number(value, digits)}".strip().replace(" ", "\N{NO-BREAK SPACE}")
 
 
