@@ -135,7 +135,7 @@ def test_prices_stand_where_the_recipe_names_them(pages: dict[str, str]) -> None
     nights = {row[0]: row for row in tables[_NIGHTS]}
     assert nights[STOPPED][-2] == price
     assert nights[FIRST][-2:] == ["\N{EN DASH}", "\N{EN DASH}"]
-    assert "The budget max_price was used up: 36 prompts left" in pages[STOPPED]
+    assert "The budget max_price was used up: 36 prompts not written." in pages[STOPPED]
     assert "price" not in parsed(pages[FIRST]).tables[_NIGHTS][0]
     assert "No one price can be named" in pages[FIRST]
 
