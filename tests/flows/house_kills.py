@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import httpx
 import psutil
 
 from flows.house.processes import find, of_house, runs_here
@@ -82,13 +81,9 @@ class Killer:
 
     def _ask_for_a_night(self) -> None:
         self.num_nights += 1
-        api = self.machine.api
-        found = httpx.get(f"{api}/deployments/name/nightly/quickstart", timeout=120)
-        night = {"parameters": {"night": str(self.num_nights)}, "state": {"type": "SCHEDULED"}}
-        asked = httpx.post(
-            f"{api}/deployments/{found.json()['id']}/create_flow_run", json=night, timeout=120
-        )
-        asked.raise_for_status()
+        night = ("--param", f'night="{self.num_nights}"')
+        asked = self.machine.prefect("deployment", "run", "nightly/quickstart", *night)
+        assert asked.code == 0, asked.errors
 
     def _run(self) -> psutil.Process | None:
         """The process of a night of this machine, if there is one."""

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from tests.flows.command import CONSOLE_SCRIPT, ROOT, Outcome
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 OUR_FILE = ROOT / "flows" / "prefect.yaml"
 PATIENCE_S = 300.0
+# A server whose database is held says 503; Prefect's own client asks five times more.
+MOST_TRIES = 6
 # The smoke recipe, smaller still: what is tried here is the house, not the night.
 SETTINGS = (
     "verdicts.max_words=50",
@@ -121,11 +124,12 @@ class Machine:
         """The runs of `nightly` on the server that were begun or whose time has come, in the order
         in which they were asked for.
         """
-        reply = httpx.post(
-            f"{self.api}/flow_runs/filter",
-            json={"flows": {"name": {"any_": ["nightly"]}}, "sort": "EXPECTED_START_TIME_ASC"},
-            timeout=120,
-        )
+        wanted = {"flows": {"name": {"any_": ["nightly"]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        for _ in range(MOST_TRIES):
+            reply = httpx.post(f"{self.api}/flow_runs/filter", json=wanted, timeout=120)
+            if reply.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(float(reply.headers.get("Retry-After", 1)))
         reply.raise_for_status()
         runs: list[dict[str, Any]] = reply.json()
         return [run for run in runs if run["state_name"] != "Scheduled"]
