@@ -8,6 +8,7 @@ from flows.report.answers import here, literal, sql_text
 from flows.report.questions import MAX_NIGHTS
 
 MAX_SHARD_GROUPS = 24
+MAX_NIGHT_SOURCES = 12
 
 
 def measures(passes: Mapping[str, str]) -> str:
@@ -28,13 +29,17 @@ def measures(passes: Mapping[str, str]) -> str:
 def origins(runs: Sequence[tuple[str, str, str]], student_id: str | None) -> str:
     """The texts by where they come from, and how many of them that student was trained on.
 
-    runs: (night or import, its name, its run), oldest first. A text that two of them hold is of the
-    first.
+    runs: (kind of source, its name, a run of it), oldest first. A text that two sources hold is of
+    the first.
     """
     student = literal(student_id) if student_id else "NULL"
     return sql_text(f"""
-        WITH sources(place, kind, source, run_id) AS (
+        WITH runs(place, kind, source, run_id) AS (
             VALUES {_values(runs)}
+        ),
+        sources AS (
+            SELECT min(place) AS place, kind, source, list(run_id) AS run_ids FROM runs
+            GROUP BY kind, source
         ),
         texts AS (
             SELECT run_id, doc_id, num_words FROM accepted_stories
@@ -45,7 +50,8 @@ def origins(runs: Sequence[tuple[str, str, str]], student_id: str | None) -> str
             SELECT
                 min(sources.place) AS place, texts.doc_id, any_value(texts.num_words) AS num_words
             FROM texts
-            JOIN sources ON sources.run_id = texts.run_id
+            JOIN runs ON runs.run_id = texts.run_id
+            JOIN sources USING (kind, source)
             GROUP BY texts.doc_id
         ),
         counted AS (
@@ -65,11 +71,15 @@ def origins(runs: Sequence[tuple[str, str, str]], student_id: str | None) -> str
             sources.source,
             (
                 SELECT string_agg(DISTINCT family, ', ' ORDER BY family) FROM prompts
-                WHERE prompts.run_id = sources.run_id
+                WHERE list_contains(sources.run_ids, prompts.run_id)
             ) AS family,
-            (SELECT any_value(origin) FROM imports WHERE imports.run_id = sources.run_id) AS origin,
             (
-                SELECT any_value(licence) FROM imports WHERE imports.run_id = sources.run_id
+                SELECT any_value(origin) FROM imports
+                WHERE list_contains(sources.run_ids, imports.run_id)
+            ) AS origin,
+            (
+                SELECT any_value(licence) FROM imports
+                WHERE list_contains(sources.run_ids, imports.run_id)
             ) AS licence,
             coalesce(counted.num_texts, 0) AS num_texts,
             coalesce(counted.num_words, 0) AS num_words,

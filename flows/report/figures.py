@@ -163,13 +163,19 @@ def _passes(history: _History) -> dict[str, str]:
 
 
 def _runs(history: _History) -> list[tuple[str, str, str]]:
-    """What the night's students may be trained on: (night or import, its name, its run)."""
+    """What the night's students may be trained on: (kind of source, its name, its run); nights of
+    long ago are one source.
+    """
     names = {units[-1].pass_id: night.night for night, units in history}
     claim, own = history[-1]
     imports = json.loads(claim.asked).get("imports", {})
+    nights = [(names[unit.pass_id], unit.run_id) for unit in own]
+    most = corpus_questions.MAX_NIGHT_SOURCES
+    older = nights[: len(nights) - most + 1] if len(nights) > most else []
     return [
         *(("import", name, run_id) for name, run_id in sorted(imports.items())),
-        *(("night", names[unit.pass_id], unit.run_id) for unit in own),
+        *(("nights", f"{older[0][0]} to {older[-1][0]}", run_id) for _, run_id in older),
+        *(("night", name, run_id) for name, run_id in nights[len(older) :]),
     ]
 
 

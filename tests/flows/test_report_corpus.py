@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from datagen.verdict import REASONS
-from flows.report import formats
+from flows.report import corpus_questions, formats
 from flows.report.page import write_report
 from flows.report.story_sections import MEANINGS
 from tests.flows.report_corpora import IMPORT, NUM_IMPORTED, PRICE, STOPPED, add_stopped_night
@@ -106,6 +106,20 @@ def test_sources_are_counted_as_the_students_read_them(lake: Lake, pages: dict[s
     assert imported[2:] == [str(NUM_IMPORTED), str(3 * NUM_IMPORTED), "0", "0"]
     assert (first[0], first[2:4]) == (FIRST, own[2:4])
     assert last[0] == STOPPED
+
+
+def test_many_nights_ago_are_one_source(
+    lake: Lake, pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported, *nights = parsed(pages[STOPPED]).tables[_SOURCES][1:]
+    monkeypatch.setattr(corpus_questions, "MAX_NIGHT_SOURCES", 1)
+    page = write_report(lake, LINE, STOPPED).read_text("utf-8")
+    assert len(nights) == 2
+    folded = [sum(int(night[place].replace(",", "")) for night in nights) for place in range(2, 6)]
+    assert parsed(page).tables[_SOURCES][1:] == [
+        imported,
+        [f"{FIRST} to {STOPPED}", nights[0][1], *(f"{count:,}" for count in folded)],
+    ]
 
 
 def test_costs_add_up(lake: Lake, pages: dict[str, str]) -> None:
