@@ -142,6 +142,16 @@ def test_a_seed_repeats_its_story_after_any_others(
     assert write(theirs, requests, **WARM, **changes) == first
 
 
+def test_many_long_prompts_at_once_are_read_whole(theirs: VllmEngine) -> None:
+    """More than the 4,096 tokens that a step of vLLM reads unless it is told otherwise."""
+    asked = "Tell it again with another end: the small boat went out to sea. " * 25
+    requests = [Request(asked, "", seed, ()) for seed in range(16)]
+    written = write(theirs, requests, **WARM, max_new_tokens=8, soft_limit_tokens=8)
+    assert sum(done.num_prompt_tokens for done in written) > 4096
+    assert all(done.num_tokens for done in written)
+    assert len({done.text for done in written}) > 12
+
+
 def test_what_is_outside_is_refused_before_anything_is_written(theirs: VllmEngine) -> None:
     outside = [Request("", "The xylocarp", 0, ())]
     with pytest.raises(DatagenError, match="opening inside the vocabulary"):
