@@ -174,11 +174,11 @@ def test_the_interval_covers(shares: tuple[float, float]) -> None:
 def test_the_mean_over_sets_covers() -> None:
     rng = np.random.default_rng(2)
     shares, sizes = [0.9, 0.5, 0.7, 0.99], [30, 60, 200, 30]
-    covered, num = 0, 1_000
+    mean, covered, num = float(np.mean(shares)), 0, 1_000
     for _ in range(num):
         draws = [rng.binomial(1, p, n).astype(float) for p, n in zip(shares, sizes, strict=True)]
         found = mean_over_sets([share_right(values.tolist()) for values in draws])
-        covered += found.low <= np.mean(shares) <= found.high
+        covered += found.low <= mean <= found.high
     assert 0.93 <= covered / num <= 0.985
 
 
@@ -208,7 +208,7 @@ def test_the_view_of_the_lake_gives_the_same_figures(tmp_path: Path) -> None:
     scores = []
     for number in range(400):
         set_name = f"s{rng.integers(0, 7)}"
-        nats, other = rng.integers(0, 4, size=2).astype(float)
+        nats, other = rng.integers(0, 4, size=2).astype(float).tolist()
         symbols, more = rng.integers(3, 6, size=2).tolist()
         phenomenon = "one" if set_name < "s4" else "two"
         scores.append(PairScore(f"{number}", set_name, phenomenon, nats, other, symbols, more))

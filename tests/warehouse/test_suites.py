@@ -3,7 +3,7 @@ place.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,12 @@ def test_other_content_under_a_frozen_name_is_refused(lake: Lake, tmp_path: Path
     before = lake.digest()
     text = tmp_path / "a.txt"
     text.write_text("A text.")
-    for freeze in (
+    others: list[Callable[[], bool]] = [
         lambda: freeze_pairs(lake, _request(), pairs[:2]),
         lambda: freeze_pairs(lake, _request(licence="CC-BY-4.0"), pairs),
         lambda: freeze_texts(lake, _request(), read_texts([text])),
-    ):
+    ]
+    for freeze in others:
         with pytest.raises(SuiteError, match="never replaced: choose another name"):
             freeze()
     assert lake.digest() == before
