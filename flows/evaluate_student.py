@@ -1,8 +1,9 @@
-"""Tonight's figures: every subject on the same held-out stories, and ten stories that the students
-tell.
+"""Tonight's figures: every subject on the same held-out stories and minimal pairs, and ten stories
+that the students tell.
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,12 +14,20 @@ from flows.bench import Bench, set_up_bench
 from flows.defaults import lake_folder
 from flows.held_out_figures import reliability_rows, suite_figures
 from flows.measured import measured_stage
+from flows.metric_costs import MetricCosts
 from flows.night import Tonight, open_night, shard_key
 from flows.numerics import use_threads
+from flows.pair_scores import (
+    PairSuite,
+    measured_pairs,
+    pair_figures,
+    pair_run_id,
+    score_pair_suite,
+)
 from flows.progress import track
 from flows.recipes import Recipe
 from flows.samples import sample_figures, told_stories
-from flows.subjects import score_run_id, score_unit
+from flows.subjects import Subject, score_run_id, score_unit
 from flows.train_student import CHALLENGER, CONTROL
 from warehouse.identity import digest
 from warehouse.schemas import EVALUATIONS, GENERATIONS, RELIABILITY
@@ -33,49 +42,62 @@ def evaluate_student(recipe: Recipe, night: str, data: Path | None = None) -> st
     """The run id of the night's figures; what is in the lake is not measured again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         bench = set_up_bench(tonight)
-        run_id = evaluation_run_id(tonight, bench)
+        asked = measured_pairs(tonight, bench)
+        run_id = evaluation_run_id(tonight, bench, asked)
         if tonight.lake.is_committed(EVALUATIONS.name, shard_key(run_id, 0)):
             logger.info("figures: all are there")
             return run_id
-        pairs = [(subject, unit) for subject in bench.subjects for unit in tonight.units]
+        units = [(subject, unit) for subject in bench.subjects for unit in tonight.units]
+        costs = MetricCosts()
         with (
             measured_stage(tonight, "evaluate") as stage,
-            track("scores", len(pairs), "suites") as bar,
+            track("scores", len(units) + len(asked), "suites") as bar,
         ):
-            for subject, unit in pairs:
-                num_tokens = score_unit(tonight, subject, unit)
-                stage.num_tokens += num_tokens
-                bar.count_tokens(num_tokens)
-                bar.advance()
-            measure(tonight, bench, run_id)
+            for subject, unit in units:
+                with costs.spent_on("bits_per_byte", "held_out", subject) as spent:
+                    spent.count(score_unit(tonight, subject, unit), stage, bar)
+            for subject, suite in asked:
+                with costs.spent_on("minimal_pairs", suite.name, subject) as spent:
+                    spent.count(score_pair_suite(tonight, subject, suite), stage, bar)
+            measure(tonight, bench, asked, run_id)
+        costs.commit(tonight)
         return run_id
 
 
-def evaluation_run_id(tonight: Tonight, bench: Bench) -> str:
-    """The run that turns tonight's scores into figures."""
+def evaluation_run_id(
+    tonight: Tonight, bench: Bench, asked: Sequence[tuple[Subject, PairSuite]]
+) -> str:
+    """The run that turns tonight's scores into figures; a recipe without suites has the one that it
+    had before there were any.
+    """
     scores = [
         [subject.role, suite, score_run_id(tonight, subject.kind, subject.subject_id, unit)]
         for subject in bench.subjects
         for suite, units in bench.suites.items()
         for unit in units
     ]
+    pairs = [[subject.role, pair_run_id(tonight, subject, suite)] for subject, suite in asked]
     return digest(
         "evaluate",
         STAGE_VERSION,
         [tonight.claim.line, tonight.claim.night],
         scores,
-        tonight.recipe.evaluate.model_dump(mode="json"),
+        tonight.recipe.evaluate.identity(),
+        *([pairs] if pairs else []),
     )
 
 
 @task(name="measure", cache_policy=NO_CACHE)
-def measure(tonight: Tonight, bench: Bench, run_id: str) -> None:
+def measure(
+    tonight: Tonight, bench: Bench, asked: Sequence[tuple[Subject, PairSuite]], run_id: str
+) -> None:
     """Commit the night's evaluations, reliability and generations."""
     use_threads(tonight.recipe.teacher.threads)
     generations = [
         row for role in (CHALLENGER, CONTROL) for row in told_stories(tonight, bench, role, run_id)
     ]
     figures = [row for subject in bench.subjects for row in suite_figures(tonight, bench, subject)]
+    figures += pair_figures(tonight, asked)
     figures += sample_figures(bench, generations)
     night = {"run_id": run_id, "line": tonight.claim.line, "night": tonight.claim.night}
     evaluations = [{**night, **figure} for figure in figures]
