@@ -13,11 +13,20 @@ _SUITES = {
     "confirmation": "Confirmation: tonight's {} held-out stories",
     "selection": "Selection: {} held-out stories of earlier nights",
 }
-_SHARES = ("adherence", "ece", "required_words", "top1_agreement")
+_SHARES = (
+    "adherence",
+    "ece",
+    "minimal_pairs",
+    "minimal_pairs_length_only",
+    "required_words",
+    "top1_agreement",
+)
 _METRICS = {
     "adherence": "words told that are in the vocabulary",
     "bits_per_byte_without_end": "bits per byte without the end symbol",
     "ece": "expected calibration error",
+    "minimal_pairs": "minimal pairs that are right",
+    "minimal_pairs_length_only": "minimal pairs that length alone gets right",
     "required_words": "words asked for that were told",
     "top1_agreement": "same likeliest symbol as the teacher",
 }
