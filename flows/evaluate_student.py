@@ -1,9 +1,8 @@
-"""Tonight's figures: every subject on the same held-out stories and minimal pairs, and ten stories
+"""Tonight's figures: every subject on the same held-out stories and frozen suites, and ten stories
 that the students tell.
 """
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,22 +11,22 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.bench import Bench, set_up_bench
 from flows.defaults import lake_folder
+from flows.frozen_suites import (
+    FrozenSuites,
+    frozen_figures,
+    frozen_run_ids,
+    score_frozen,
+    set_up_frozen,
+)
 from flows.held_out_figures import reliability_rows, suite_figures
 from flows.measured import measured_stage
 from flows.metric_costs import MetricCosts
 from flows.night import Tonight, open_night, shard_key
 from flows.numerics import use_threads
-from flows.pair_scores import (
-    PairSuite,
-    measured_pairs,
-    pair_figures,
-    pair_run_id,
-    score_pair_suite,
-)
 from flows.progress import track
 from flows.recipes import Recipe
 from flows.samples import sample_figures, told_stories
-from flows.subjects import Subject, score_run_id, score_unit
+from flows.subjects import score_run_id, score_unit
 from flows.train_student import CHALLENGER, CONTROL
 from warehouse.identity import digest
 from warehouse.schemas import EVALUATIONS, GENERATIONS, RELIABILITY
@@ -42,8 +41,8 @@ def evaluate_student(recipe: Recipe, night: str, data: Path | None = None) -> st
     """The run id of the night's figures; what is in the lake is not measured again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         bench = set_up_bench(tonight)
-        asked = measured_pairs(tonight, bench)
-        run_id = evaluation_run_id(tonight, bench, asked)
+        frozen = set_up_frozen(tonight, bench)
+        run_id = evaluation_run_id(tonight, bench, frozen)
         if tonight.lake.is_committed(EVALUATIONS.name, shard_key(run_id, 0)):
             logger.info("figures: all are there")
             return run_id
@@ -51,22 +50,18 @@ def evaluate_student(recipe: Recipe, night: str, data: Path | None = None) -> st
         costs = MetricCosts()
         with (
             measured_stage(tonight, "evaluate") as stage,
-            track("scores", len(units) + len(asked), "suites") as bar,
+            track("scores", len(units) + len(frozen), "suites") as bar,
         ):
             for subject, unit in units:
                 with costs.spent_on("bits_per_byte", "held_out", subject) as spent:
                     spent.count(score_unit(tonight, subject, unit), stage, bar)
-            for subject, suite in asked:
-                with costs.spent_on("minimal_pairs", suite.name, subject) as spent:
-                    spent.count(score_pair_suite(tonight, subject, suite), stage, bar)
-            measure(tonight, bench, asked, run_id)
+            score_frozen(tonight, frozen, costs, stage, bar)
+            measure(tonight, bench, frozen, run_id)
         costs.commit(tonight)
         return run_id
 
 
-def evaluation_run_id(
-    tonight: Tonight, bench: Bench, asked: Sequence[tuple[Subject, PairSuite]]
-) -> str:
+def evaluation_run_id(tonight: Tonight, bench: Bench, frozen: FrozenSuites) -> str:
     """The run that turns tonight's scores into figures; a recipe without suites has the one that it
     had before there were any.
     """
@@ -76,28 +71,26 @@ def evaluation_run_id(
         for suite, units in bench.suites.items()
         for unit in units
     ]
-    pairs = [[subject.role, pair_run_id(tonight, subject, suite)] for subject, suite in asked]
+    of_frozen = frozen_run_ids(tonight, frozen)
     return digest(
         "evaluate",
         STAGE_VERSION,
         [tonight.claim.line, tonight.claim.night],
         scores,
         tonight.recipe.evaluate.identity(),
-        *([pairs] if pairs else []),
+        *([of_frozen] if of_frozen else []),
     )
 
 
 @task(name="measure", cache_policy=NO_CACHE)
-def measure(
-    tonight: Tonight, bench: Bench, asked: Sequence[tuple[Subject, PairSuite]], run_id: str
-) -> None:
+def measure(tonight: Tonight, bench: Bench, frozen: FrozenSuites, run_id: str) -> None:
     """Commit the night's evaluations, reliability and generations."""
     use_threads(tonight.recipe.teacher.threads)
     generations = [
         row for role in (CHALLENGER, CONTROL) for row in told_stories(tonight, bench, role, run_id)
     ]
     figures = [row for subject in bench.subjects for row in suite_figures(tonight, bench, subject)]
-    figures += pair_figures(tonight, asked)
+    figures += frozen_figures(tonight, frozen)
     figures += sample_figures(bench, generations)
     night = {"run_id": run_id, "line": tonight.claim.line, "night": tonight.claim.night}
     evaluations = [{**night, **figure} for figure in figures]

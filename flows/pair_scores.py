@@ -13,7 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.bench import Bench, figure_row
-from flows.corpus import CorpusStory
+from flows.corpus import text_as_story
 from flows.night import Tonight, shard_key
 from flows.numerics import use_threads
 from flows.subjects import CHAMPION, TEACHER, Subject
@@ -78,7 +78,7 @@ def score_pair_suite(tonight: Tonight, subject: Subject, suite: PairSuite) -> in
         return 0
     use_threads(tonight.recipe.teacher.threads)
     texts = sentences_of(suite.pairs)
-    scores = subject.score([_as_story(doc_id, text) for doc_id, text in texts.items()])
+    scores = subject.score([text_as_story(doc_id, text) for doc_id, text in texts.items()])
     found = paired(suite.pairs, {score.doc_id: score for score in scores})
     made = {
         "run_id": run_id,
@@ -132,18 +132,3 @@ def _row(score: "PairScore") -> dict[str, Any]:
         "num_symbols_bad": score.num_symbols_bad,
         "num_right": score.num_right,
     }
-
-
-def _as_story(doc_id: str, text: str) -> CorpusStory:
-    """A sentence as subjects read texts that nobody ordered."""
-    return CorpusStory(
-        story_id=doc_id,
-        doc_id=doc_id,
-        text=text,
-        prompt="",
-        words=(),
-        plan_index=0,
-        num_bytes=len(text.encode()),
-        is_held_out=True,
-        ask=None,
-    )

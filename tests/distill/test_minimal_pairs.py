@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from distill.errors import DistillError
 from distill.evaluation.intervals import Estimate, mean_share
@@ -28,9 +28,10 @@ from distill.evaluation.minimal_pairs import (
 )
 from tests.distill.test_scoring import VOCAB_SIZE, tiny_llama
 from warehouse.lake import Lake
-from warehouse.pair_files import Pair
+from warehouse.pair_files import Pair, read_pairs
 from warehouse.schemas import PAIR_SCORES
 
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 _START, _END = 1, 2
 
 
@@ -251,3 +252,40 @@ def _commit(lake: Lake, run_id: str, scores: list[PairScore]) -> None:
     ]
     table = pa.Table.from_pylist(rows, schema=PAIR_SCORES.schema)
     lake.commit_shard(run_id, 0, {PAIR_SCORES.name: table})
+
+
+# Pairs of 200 that are right.
+_RECORDED = {
+    "adjunct_island": 101.0,
+    "complex_NP_island": 113.0,
+    "determiner_noun_agreement_irregular_2": 120.0,
+    "distractor_agreement_relative_clause": 97.0,
+    "existential_there_quantifiers_2": 120.0,
+    "irregular_past_participle_verbs": 187.0,
+    "npi_present_1": 74.0,
+    "principle_A_c_command": 57.0,
+    "principle_A_reconstruction": 76.0,
+    "superlative_quantifiers_1": 96.0,
+    "wh_questions_object_gap": 82.0,
+    "wh_vs_that_with_gap_long_distance": 44.0,
+}
+
+
+def test_real_pairs_under_a_real_model_are_as_recorded() -> None:
+    """lm_eval 0.4.13 gives these for the same files; tests/eval compares with lm_eval itself."""
+    folder = SHARED / "stories260k"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    pairs = read_pairs([SHARED / "blimp" / f"{name}.jsonl" for name in _RECORDED])
+    scores = score_pairs(
+        model,
+        pairs,
+        encode=lambda text: tokenizer.encode(text, add_special_tokens=False),
+        start_ids=[tokenizer.bos_token_id],
+        end_ids=[tokenizer.eos_token_id],
+        num_tokens_per_batch=2048,
+    )
+    found = {name: sum(s.num_right for s in scores if s.set_name == name) for name in _RECORDED}
+    assert found == _RECORDED

@@ -12,20 +12,28 @@ import pytest
 
 from datagen.vocabulary import load_vocabulary
 from distill.evaluation.minimal_pairs import PairScore, accuracy, length_only
+from flows import frozen_suites
 from flows.bench import set_up_bench
+from flows.frozen_suites import FrozenSuites, frozen_figures, score_frozen, set_up_frozen
+from flows.measured import Stage
+from flows.metric_costs import MetricCosts
 from flows.night import Tonight, open_night
-from flows.pair_scores import measured_pairs, pair_figures, score_pair_suite
+from flows.pair_scores import score_pair_suite
+from flows.progress import track
 from flows.recipes import load_recipe
 from flows.suites import shipped_suites, suite_for_night
+from flows.text_scores import score_text_suite
 from tests.flows.command import in_process
 from tests.flows.first_grammar import grammar_pairs
 from tests.flows.smoke import MAX_WORDS, Night
 from warehouse.errors import NightConflictError
+from warehouse.identity import digest_bytes
 from warehouse.lake import Lake
-from warehouse.suites import pairs_digest
+from warehouse.suites import SuiteRequest, Text, freeze_texts, pairs_digest
 
 SUITE = "first-grammar"
 FILE = Path(__file__).parents[2] / "flows" / "suites" / f"{SUITE}.jsonl"
+_TALES = ((1, b"Once upon a time there was a dog."), (2, b"The cat and the frog were happy."))
 # A frozen name: another digest needs another name.
 DIGEST = "f250984e2211c219c3fd994fde6f34a1"
 
@@ -177,32 +185,55 @@ def tonight(smoke_night: Night, tmp_path_factory: pytest.TempPathFactory) -> Ite
     recipe = load_recipe("smoke", [*settings, "evaluate.pairs_per_set=4"])
     plain = load_recipe("smoke", settings)
     with open_night(plain, "1", data, lambda _: None) as opened:
-        suite = suite_for_night(opened.lake, SUITE)
-        yield dataclasses.replace(opened, recipe=recipe, suites=(suite,))
+        tales = [Text(digest_bytes(text), n, text.decode(), len(text)) for n, text in _TALES]
+        freeze_texts(opened.lake, SuiteRequest("tales", "by hand", "CC0-1.0"), tales)
+        suites = (suite_for_night(opened.lake, SUITE), suite_for_night(opened.lake, "tales"))
+        yield dataclasses.replace(opened, recipe=recipe, suites=suites)
 
 
-def test_students_and_teacher_are_scored_once(tonight: Tonight) -> None:
-    asked = measured_pairs(tonight, set_up_bench(tonight))
-    assert [subject.role for subject, _ in asked] == ["challenger", "control", "teacher"]
-    assert {len(suite.pairs) for _, suite in asked} == {4 * 21}
-    for subject, suite in asked:
-        assert score_pair_suite.fn(tonight, subject, suite) > 0
-    digest = tonight.lake.digest()
-    assert [score_pair_suite.fn(tonight, subject, suite) for subject, suite in asked] == [0, 0, 0]
-    assert tonight.lake.digest() == digest
-    figures = pair_figures(tonight, asked)
-    assert [(row["role"], row["metric"]) for row in figures] == [
+def test_subjects_are_scored_once_on_frozen_suites(
+    tonight: Tonight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tasks as plain functions: a Prefect server would be all of the time.
+    for task in (score_pair_suite, score_text_suite):
+        monkeypatch.setattr(frozen_suites, task.fn.__name__, task.fn)
+    frozen = set_up_frozen(tonight, set_up_bench(tonight))
+    assert [subject.role for subject, _ in frozen.pairs] == ["challenger", "control", "teacher"]
+    assert [s.role for s, _ in frozen.texts] == ["challenger", "control", "unigram", "teacher"]
+    assert {len(suite.pairs) for _, suite in frozen.pairs} == {4 * 21}
+    num_tokens, digest = [], []
+    for _ in range(2):
+        costs, stage = MetricCosts(), Stage()
+        with track("scores", len(frozen), "suites") as bar:
+            score_frozen(tonight, frozen, costs, stage, bar)
+        costs.commit(tonight)
+        num_tokens.append(stage.num_tokens)
+        digest.append(tonight.lake.digest())
+    assert num_tokens[0] > num_tokens[1] == 0
+    assert digest[0] == digest[1]
+    spent = tonight.lake.read("metric_costs").to_pylist()
+    assert {row["suite"] for row in spent} >= {SUITE, "tales"}
+    assert sum(row["num_tokens"] for row in spent if row["suite"] != "held_out") == num_tokens[0]
+    _check_figures(tonight, frozen)
+
+
+def _check_figures(tonight: Tonight, frozen: FrozenSuites) -> None:
+    figures = frozen_figures(tonight, frozen)
+    of_pairs = [row for row in figures if row["suite"] == SUITE]
+    assert [(row["role"], row["metric"]) for row in of_pairs] == [
         (role, metric)
         for role in ("challenger", "control", "teacher")
         for metric in ("minimal_pairs", "minimal_pairs_length_only")
     ]
-    for row in figures:
-        assert (row["suite"], row["n"]) == (SUITE, 84)
-        assert row["suite_digest"] == asked[0][1].digest
+    for row in of_pairs:
+        assert row["n"] == 84
+        assert row["suite_digest"] == frozen.pairs[0][1].digest
         scores = _stored(tonight.lake, row["subject_id"])
         figure = (accuracy if row["metric"] == "minimal_pairs" else length_only)(scores)
         assert (row["value"], row["low"], row["high"]) == (figure.value, figure.low, figure.high)
-    assert {row["value"] for row in figures if row["metric"].endswith("only")} == {0.5}
+    of_texts = [row for row in figures if row["metric"] == "bits_per_byte"]
+    assert [row["role"] for row in of_texts] == ["challenger", "control", "unigram", "teacher"]
+    assert {(row["suite"], row["n"]) for row in of_texts} == {("tales", len(_TALES))}
 
 
 def _stored(lake: Lake, subject: str) -> list[PairScore]:
