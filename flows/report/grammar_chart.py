@@ -11,7 +11,7 @@ from flows.report.charts import SHAPES
 from flows.report.svg import CHARACTER, NARROW, Drawing, Scale, cut, line, mark, text
 
 _LINE, _BETWEEN, _OVER_LABEL, _AXIS = 11.0, 12.0, 16.0, 40.0
-_GAP, _MOST_LABEL_SHARE = 8.0, 0.4
+_GAP, _SIDE, _MOST_LABEL_SHARE = 8.0, 12.0, 0.4
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _RADIUS = 4.0
 
@@ -44,7 +44,7 @@ def draw_pairs(rows: Sequence[PairRow], width: float) -> Drawing:
     labels = max(len(row.label) for row in rows) * CHARACTER + _GAP
     gutter = 0.0 if is_narrow else min(labels, width * _MOST_LABEL_SHARE)
     right = width - max(len(row.words) for row in rows) * CHARACTER - 2 * _GAP
-    scale = Scale(0.0, 1.0, gutter + 6, right)
+    scale = Scale(0.0, 1.0, gutter + _SIDE, right)
     legend, top = _legend(rows, width)
     parts: list[Markup] = []
     y = top

@@ -7,10 +7,14 @@ from flows.report.answers import ROLES
 from flows.report.figures import Figures
 from flows.report.grammar_chart import PairPoint, PairRow, draw_pairs
 from flows.report.grammar_questions import PairFigure
-from flows.report.model import Block, Column, Section, Table, cells, source
+from flows.report.model import Block, Column, Section, Table, cells, columns, source
 from flows.report.svg import chart
 
 _MOST_ROWS = 24
+_SET_COLUMNS = (
+    *(Column(heading, is_number=False) for heading in ("set", "who")),
+    *(Column(heading) for heading in ("right", "95 % interval", "length alone", "pairs")),
+)
 _ALL = "all sets"
 
 
@@ -45,7 +49,7 @@ def _suite_block(figures: Figures, suite: str, found: Sequence[PairFigure]) -> B
         f"grammar-{suite}",
         f"Minimal pairs of {suite} by phenomenon",
         "For each phenomenon a point with its 95 % interval for each subject, and a short bar for "
-        "what length alone reaches. The table holds the same numbers.",
+        "what length alone reaches. The table holds the points.",
         lambda width: draw_pairs(rows, width),
     )
     return Block(
@@ -86,12 +90,28 @@ def _picture_rows(found: Sequence[PairFigure]) -> list[PairRow]:
 
 
 def _phenomenon_table(suite: str, found: Sequence[PairFigure]) -> Table:
-    rows = [row for name in _names(found) for row in _of_phenomenon(found, name)]
+    """A row for each phenomenon: the first subject whole, of the others what is right."""
+    first, *others = [role for role in ROLES if any(row.role == role for row in found)]
+    rows = []
+    for name in _names(found):
+        by_role = {row.role: row for row in _of_phenomenon(found, name)}
+        row = by_role[first]
+        rows.append(
+            (
+                _label(name),
+                formats.percent(row.accuracy),
+                _interval(row),
+                formats.percent(row.length_only),
+                *(formats.percent(by_role[role].accuracy) for role in others),
+                formats.count(row.num_pairs),
+            )
+        )
+    headings = [formats.words_of_name(role) for role in (first, *others)]
     return Table(
-        f"Minimal pairs of {suite} by phenomenon",
-        _columns("phenomenon"),
-        cells([(_label(row.phenomenon), *_values(row)) for row in rows]),
-        frozenset(place for place, row in enumerate(rows) if row.role == "challenger"),
+        f"Minimal pairs of {suite} that are right, by phenomenon",
+        columns("phenomenon", headings[0], "95 % interval", "length alone", *headings[1:], "pairs"),
+        cells(rows),
+        frozenset({0}),
     )
 
 
@@ -99,7 +119,7 @@ def _set_block(figures: Figures, suite: str, found: Sequence[PairFigure]) -> Blo
     rows = [row for row in found if row.set_name is not None and row.role in ROLES]
     table = Table(
         f"Minimal pairs of {suite} by set",
-        _columns("set"),
+        _SET_COLUMNS,
         cells([(formats.words_of_name(row.set_name or ""), *_values(row)) for row in rows]),
         frozenset(place for place, row in enumerate(rows) if row.role == "challenger"),
     )
@@ -111,12 +131,6 @@ def _set_block(figures: Figures, suite: str, found: Sequence[PairFigure]) -> Blo
     )
 
 
-def _columns(first: str) -> tuple[Column, ...]:
-    words = (Column(first, is_number=False), Column("who", is_number=False))
-    numbers = ("right", "95 % interval", "length alone", "pairs")
-    return (*words, *(Column(heading) for heading in numbers))
-
-
 def _label(phenomenon: str | None) -> str:
     return _ALL if phenomenon is None else formats.words_of_name(phenomenon)
 
@@ -125,7 +139,11 @@ def _values(row: PairFigure) -> tuple[str, ...]:
     return (
         formats.words_of_name(row.role),
         formats.percent(row.accuracy),
-        f"{formats.percent(row.low)} to {formats.percent(row.high)}",
+        _interval(row),
         formats.percent(row.length_only),
         formats.count(row.num_pairs),
     )
+
+
+def _interval(row: PairFigure) -> str:
+    return f"{formats.percent(row.low)} to {formats.percent(row.high)}"

@@ -113,20 +113,23 @@ def test_every_number_is_that_of_the_scores(
     assert section is not None
     phenomena, sets = section.blocks
     [table], [folded] = phenomena.tables, sets.tables
-    assert len(table.rows) == (1 + 3) * len(_ROLES)
+    assert len(table.rows) == 1 + 3
     assert len(folded.rows) == 6 * len(_ROLES)
-    for name, who, right, interval, alone, num_pairs in table.rows:
-        asked = [
-            score
-            for score in scores[who]
-            if name in ("all sets", score.phenomenon.replace("_", " "))
-        ]
-        found = accuracy(asked)
-        assert right == formats.percent(found.value)
-        assert interval == f"{formats.percent(found.low)} to {formats.percent(found.high)}"
-        assert alone == formats.percent(length_only(asked).value)
-        assert num_pairs == formats.count(len(asked))
-    assert {table.rows[place][1] for place in table.strong} == {"challenger"}
+    for name, right, interval, alone, control, teacher, num_pairs in table.rows:
+        asked = {
+            role: [s for s in found if name in ("all sets", s.phenomenon.replace("_", " "))]
+            for role, found in scores.items()
+        }
+        figure = accuracy(asked["challenger"])
+        assert right == formats.percent(figure.value)
+        assert interval == f"{formats.percent(figure.low)} to {formats.percent(figure.high)}"
+        assert alone == formats.percent(length_only(asked["challenger"]).value)
+        assert control == formats.percent(accuracy(asked["control"]).value)
+        assert teacher == formats.percent(accuracy(asked["teacher"]).value)
+        assert num_pairs == formats.count(len(asked["challenger"]))
+    for name, who, right, _, _, _ in folded.rows:
+        asked_of_set = [s for s in scores[who] if s.set_name.replace("_", " ") == name]
+        assert right == formats.percent(accuracy(asked_of_set).value)
     assert phenomena.title == "mine: 200 pairs in 6 sets"
 
 
