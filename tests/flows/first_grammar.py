@@ -13,42 +13,19 @@ import json
 import sys
 from collections.abc import Iterator
 
-NUM_COUPLES = 15
-_Pair = tuple[str, str]
-_Couple = tuple[_Pair, _Pair]
-
-_ANIMALS = tuple(
-    pair.split("/")
-    for pair in (
-        "dog/dogs cat/cats bear/bears bird/birds frog/frogs duck/ducks pig/pigs cow/cows "
-        "horse/horses fox/foxes mouse/mice bunny/bunnies lion/lions puppy/puppies monkey/monkeys"
-    ).split()
+from tests.flows.grammar_order import adjective_first, not_after_is, verb_before_object, where_is
+from tests.flows.grammar_words import (
+    ADJECTIVES,
+    ANIMALS,
+    LOOKS,
+    NAMES,
+    NUM_COUPLES,
+    PEOPLE,
+    PLACES,
+    THINGS,
+    Couple,
+    mirrored,
 )
-_PEOPLE = tuple(
-    pair.split("/")
-    for pair in (
-        "boy/boys girl/girls child/children king/kings queen/queens doctor/doctors "
-        "teacher/teachers farmer/farmers friend/friends baby/babies woman/women man/men "
-        "sister/sisters brother/brothers nurse/nurses"
-    ).split()
-)
-_THINGS = tuple(
-    pair.split("/")
-    for pair in (
-        "ball/balls box/boxes cup/cups cake/cakes book/books hat/hats toy/toys car/cars "
-        "boat/boats kite/kites flower/flowers leaf/leaves shoe/shoes spoon/spoons rock/rocks"
-    ).split()
-)
-_ADJECTIVES = (
-    "happy sad big small hungry sleepy clean dirty wet cold nice good funny tired quiet"
-).split()
-_LOOKS = (
-    "red blue green big little new shiny yellow white black soft round pretty clean wet".split()
-)
-_PLACES = (
-    "garden house park kitchen forest box bed tree car water room boat school bag field"
-).split()
-_NAMES = "Tom Lily Ben Mia Sam Anna Tim Lucy Max Sara Jack Emma Leo Molly Finn".split()
 
 
 def grammar_pairs() -> Iterator[dict[str, str]]:
@@ -65,22 +42,14 @@ def grammar_pairs() -> Iterator[dict[str, str]]:
                 }
 
 
-def _mirrored(first: str, second: str, one: str, other: str) -> _Couple:
-    """The sentence `first` wants the word `one` in its gap, `second` wants `other`."""
-    return (
-        (first.format(one), first.format(other)),
-        (second.format(other), second.format(one)),
-    )
-
-
-def _is_are() -> list[_Couple]:
+def _is_are() -> list[Couple]:
     return [
-        _mirrored(f"The {one} {{}} {adjective}.", f"The {many} {{}} {adjective}.", "is", "are")
-        for (one, many), adjective in zip(_ANIMALS, _ADJECTIVES, strict=True)
+        mirrored(f"The {one} {{}} {adjective}.", f"The {many} {{}} {adjective}.", "is", "are")
+        for (one, many), adjective in zip(ANIMALS, ADJECTIVES, strict=True)
     ]
 
 
-def _verb_s() -> list[_Couple]:
+def _verb_s() -> list[Couple]:
     verbs = (
         "run/runs to the park;sing/sings a song;play/plays in the garden;jump/jumps over the rock;"
         "sleep/sleeps in the bed;walk/walks to school;eat/eats an apple;drink/drinks some milk;"
@@ -88,90 +57,90 @@ def _verb_s() -> list[_Couple]:
         "write/writes a letter;laugh/laughs at the cat;sit/sits on the chair"
     ).split(";")
     couples = []
-    for (one, many), verb in zip(_PEOPLE, verbs, strict=True):
+    for (one, many), verb in zip(PEOPLE, verbs, strict=True):
         forms, _, rest = verb.partition(" ")
         base, with_s = forms.split("/")
         first, second = (f"Every day the {who} {{}} {rest}." for who in (one, many))
-        couples.append(_mirrored(first, second, with_s, base))
+        couples.append(mirrored(first, second, with_s, base))
     return couples
 
 
-def _has_have() -> list[_Couple]:
+def _has_have() -> list[Couple]:
     return [
-        _mirrored(
+        mirrored(
             f"The {one} {{}} a {look} {thing}.", f"The {many} {{}} a {look} {thing}.", "has", "have"
         )
-        for (one, many), look, (thing, _) in zip(_PEOPLE, _LOOKS, _THINGS, strict=True)
+        for (one, many), look, (thing, _) in zip(PEOPLE, LOOKS, THINGS, strict=True)
     ]
 
 
-def _over_a_phrase() -> list[_Couple]:
-    others = [*_THINGS[4:], *_THINGS[:4]]
+def _over_a_phrase() -> list[Couple]:
+    others = [*THINGS[4:], *THINGS[:4]]
     return [
-        _mirrored(
+        mirrored(
             f"The {one} near the {things} {{}} {adjective}.",
             f"The {many} near the {thing} {{}} {adjective}.",
             "is",
             "are",
         )
         for (one, many), (thing, things), adjective in zip(
-            _ANIMALS, others, reversed(_ADJECTIVES), strict=True
+            ANIMALS, others, reversed(ADJECTIVES), strict=True
         )
     ]
 
 
-def _there_is() -> list[_Couple]:
+def _there_is() -> list[Couple]:
     return [
-        _mirrored(
+        mirrored(
             f"There {{}} one {one} in the {place}.",
             f"There {{}} two {many} in the {place}.",
             "is",
             "are",
         )
-        for (one, many), place in zip(_ANIMALS, _PLACES, strict=True)
+        for (one, many), place in zip(ANIMALS, PLACES, strict=True)
     ]
 
 
-def _this_these() -> list[_Couple]:
+def _this_these() -> list[Couple]:
     return [
-        _mirrored(
+        mirrored(
             f"{name} likes {{}} {look} {one}.", f"{name} likes {{}} {look} {many}.", "this", "these"
         )
-        for name, look, (one, many) in zip(_NAMES, _LOOKS, _THINGS, strict=True)
+        for name, look, (one, many) in zip(NAMES, LOOKS, THINGS, strict=True)
     ]
 
 
-def _one_or_more() -> list[_Couple]:
+def _one_or_more() -> list[Couple]:
     numbers = "two three four five six".split() * 3
     return [
-        _mirrored(f"{name} saw one {{}}.", f"{name} saw {number} {{}}.", one, many)
-        for name, number, (one, many) in zip(_NAMES, numbers, _THINGS, strict=True)
+        mirrored(f"{name} saw one {{}}.", f"{name} saw {number} {{}}.", one, many)
+        for name, number, (one, many) in zip(NAMES, numbers, THINGS, strict=True)
     ]
 
 
-def _a_or_an() -> list[_Couple]:
+def _a_or_an() -> list[Couple]:
     vowels = (
         "apple egg elephant ant owl orange onion octopus airplane umbrella oven eagle acorn "
         "eraser alligator"
     ).split()
     return [
-        _mirrored(f"{name} saw {{}} {thing}.", f"{name} saw {{}} {vowel}.", "a", "an")
-        for name, (thing, _), vowel in zip(_NAMES, _THINGS, vowels, strict=True)
+        mirrored(f"{name} saw {{}} {thing}.", f"{name} saw {{}} {vowel}.", "a", "an")
+        for name, (thing, _), vowel in zip(NAMES, THINGS, vowels, strict=True)
     ]
 
 
-def _much_or_many() -> list[_Couple]:
+def _much_or_many() -> list[Couple]:
     masses = (
         "milk water juice bread rain snow sand mud soup butter cheese sugar grass money food"
     ).split()
     return [
-        _mirrored(
+        mirrored(
             f"{name} did not see {{}} {things}.",
             f"{name} did not see {{}} {mass}.",
             "many",
             "much",
         )
-        for name, (_, things), mass in zip(_NAMES, _THINGS, masses, strict=True)
+        for name, (_, things), mass in zip(NAMES, THINGS, masses, strict=True)
     ]
 
 
@@ -181,7 +150,7 @@ _ACTS = (
 ).split(";")
 
 
-def _himself_herself() -> list[_Couple]:
+def _himself_herself() -> list[Couple]:
     pairs = (
         "The_boy/The_girl The_king/The_queen Dad/Mom Grandpa/Grandma The_prince/The_princess "
         "The_grandfather/The_grandmother The_man/The_woman The_father/The_mother "
@@ -191,11 +160,11 @@ def _himself_herself() -> list[_Couple]:
     for place, pair in enumerate(pairs):
         he, she = pair.replace("_", " ").split("/")
         act = _ACTS[place % len(_ACTS)]
-        couples.append(_mirrored(f"{he} {act}.", f"{she} {act}.", "himself", "herself"))
+        couples.append(mirrored(f"{he} {act}.", f"{she} {act}.", "himself", "herself"))
     return couples
 
 
-def _himself_themselves() -> list[_Couple]:
+def _himself_themselves() -> list[Couple]:
     alone = "boy king prince man father brother grandfather dad son grandpa".split()
     many = "boys kings princes men fathers brothers grandfathers dads sons grandpas".split()
     acts = [act for act in _ACTS if not act.startswith("was")]
@@ -204,130 +173,85 @@ def _himself_themselves() -> list[_Couple]:
         act = acts[(place + place // len(alone)) % len(acts)]
         one, more = alone[place % len(alone)], many[place % len(alone)]
         first, second = f"The {one} {act}.", f"The {more} {act}."
-        couples.append(_mirrored(first, second, "himself", "themselves"))
+        couples.append(mirrored(first, second, "himself", "themselves"))
     return couples
 
 
 _CASES = (("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"), ("I", "me"))
 
 
-def _subject_or_object() -> list[_Couple]:
+def _subject_or_object() -> list[Couple]:
     acts = "saw found helped called followed watched pushed kissed hugged thanked".split()
     couples = []
-    for place, name in enumerate(_NAMES):
+    for place, name in enumerate(NAMES):
         subject, object_ = _CASES[place % len(_CASES)]
         act = acts[place % len(acts)]
         first, second = f"Then {{}} {act} {name}.", f"Then {name} {act} {{}}."
-        couples.append(_mirrored(first, second, subject, object_))
+        couples.append(mirrored(first, second, subject, object_))
     return couples
 
 
-def _possessive() -> list[_Couple]:
+def _possessive() -> list[Couple]:
     owners = (("she", "her"), ("he", "his"), ("they", "their"), ("we", "our"), ("I", "my"))
     couples = []
-    for place, (thing, _) in enumerate(_THINGS):
+    for place, (thing, _) in enumerate(THINGS):
         subject, own = owners[place % len(owners)]
         first, second = f"Now {{}} had the {thing}.", f"Now it was {{}} {thing}."
-        couples.append(_mirrored(first, second, subject, own))
+        couples.append(mirrored(first, second, subject, own))
     return couples
 
 
-def _after_did() -> list[_Couple]:
+def _after_did() -> list[Couple]:
     verbs = (
         "go/went home;eat/ate the cake;see/saw the moon;find/found the key;run/ran away;"
         "sing/sang a song;come/came back;take/took the ball;give/gave it back;fall/fell down;"
         "make/made a mess;drink/drank the milk;sit/sat down;write/wrote a letter;get/got lost"
     ).split(";")
     couples = []
-    for (who, _), verb in zip(_PEOPLE, verbs, strict=True):
+    for (who, _), verb in zip(PEOPLE, verbs, strict=True):
         forms, _, rest = verb.partition(" ")
         base, past = forms.split("/")
         first, second = f"The {who} did not {{}} {rest}.", f"Yesterday the {who} {{}} {rest}."
-        couples.append(_mirrored(first, second, base, past))
+        couples.append(mirrored(first, second, base, past))
     return couples
 
 
-def _after_can() -> list[_Couple]:
+def _after_can() -> list[Couple]:
     verbs = (
         "run/running jump/jumping play/playing sing/singing swim/swimming sleep/sleeping "
         "eat/eating walk/walking fly/flying dance/dancing climb/climbing cry/crying "
         "laugh/laughing dig/digging sit/sitting"
     ).split()
     couples = []
-    for (who, _), verb, place in zip(_ANIMALS, verbs, _PLACES, strict=True):
+    for (who, _), verb, place in zip(ANIMALS, verbs, PLACES, strict=True):
         base, running = verb.split("/")
         first = f"The {who} can {{}} near the {place}."
         second = f"The {who} is {{}} near the {place}."
-        couples.append(_mirrored(first, second, base, running))
+        couples.append(mirrored(first, second, base, running))
     return couples
 
 
-def _than() -> list[_Couple]:
+def _than() -> list[Couple]:
     forms = (
         "big/bigger small/smaller tall/taller short/shorter fast/faster slow/slower old/older "
         "young/younger happy/happier loud/louder strong/stronger funny/funnier nice/nicer "
         "clean/cleaner soft/softer"
     ).split()
-    others = [*_ANIMALS[6:], *_ANIMALS[:6]]
+    others = [*ANIMALS[6:], *ANIMALS[:6]]
     couples = []
-    for (who, _), (other, _), form in zip(_ANIMALS, others, forms, strict=True):
+    for (who, _), (other, _), form in zip(ANIMALS, others, forms, strict=True):
         plain, more = form.split("/")
         first = f"The {who} is {{}} than the {other}."
         second = f"The {who} is as {{}} as the {other}."
-        couples.append(_mirrored(first, second, more, plain))
+        couples.append(mirrored(first, second, more, plain))
     return couples
 
 
-def _do_or_does() -> list[_Couple]:
+def _do_or_does() -> list[Couple]:
     likes = "milk cake snow rain apples fish music water bread balls soup cheese sand hats eggs"
     return [
-        _mirrored(f"{{}} the {one} like {thing}?", f"{{}} the {many} like {thing}?", "Does", "Do")
-        for (one, many), thing in zip(_ANIMALS, likes.split(), strict=True)
-    ]
-
-
-def _where_is() -> list[_Couple]:
-    return [
-        (
-            (f"Where is the {look} {thing}?", f"Where the {look} {thing} is?"),
-            (f"Why are the {many} {adjective}?", f"Why the {many} are {adjective}?"),
-        )
-        for look, (thing, _), (_, many), adjective in zip(
-            _LOOKS, _THINGS, _ANIMALS, _ADJECTIVES, strict=True
-        )
-    ]
-
-
-def _adjective_first() -> list[_Couple]:
-    return [
-        (
-            (f"{name} has a {look} {thing}.", f"{name} has {look} a {thing}."),
-            (f"The {look} {thing} was in the {place}.", f"The {thing} {look} was in the {place}."),
-        )
-        for name, look, (thing, _), place in zip(_NAMES, _LOOKS, _THINGS, _PLACES, strict=True)
-    ]
-
-
-def _verb_before_object() -> list[_Couple]:
-    acts = "took found saw lost liked wanted made got washed dropped".split()
-    couples = []
-    for place, (name, (who, _), (thing, _)) in enumerate(
-        zip(_NAMES, _PEOPLE, _THINGS, strict=True)
-    ):
-        act, next_act = acts[place % len(acts)], acts[(place + 3) % len(acts)]
-        first = f"{name} {act} the {thing}.", f"{name} the {thing} {act}."
-        second = f"The {who} {next_act} a {thing}.", f"The {who} a {thing} {next_act}."
-        couples.append((first, second))
-    return couples
-
-
-def _not_after_is() -> list[_Couple]:
-    return [
-        (
-            (f"The {one} is not {adjective}.", f"The {one} not is {adjective}."),
-            (f"{name} will not see the {one}.", f"{name} not will see the {one}."),
-        )
-        for (one, _), adjective, name in zip(_ANIMALS, _ADJECTIVES, _NAMES, strict=True)
+        mirrored(f"{{}} the {one} like {thing}?", f"{{}} the {many} like {thing}?", "Does", "Do")
+        for (one, many), thing in zip(ANIMALS, likes.split(), strict=True)
     ]
 
 
@@ -355,11 +279,11 @@ _PHENOMENA = {
     },
     "verb_form": {"after_did": _after_did(), "after_can": _after_can()},
     "comparison": {"more_than": _than()},
-    "questions": {"do_or_does": _do_or_does(), "where_is": _where_is()},
+    "questions": {"do_or_does": _do_or_does(), "where_is": where_is()},
     "word_order": {
-        "adjective_first": _adjective_first(),
-        "verb_before_object": _verb_before_object(),
-        "not_after_is": _not_after_is(),
+        "adjective_first": adjective_first(),
+        "verb_before_object": verb_before_object(),
+        "not_after_is": not_after_is(),
     },
 }
 
