@@ -165,6 +165,26 @@ class EvaluateConfig(_Section):
     max_new_tokens: int = Field(
         ge=1, le=100_000, description="symbols after which a sample story is cut off"
     )
+    suites: tuple[str, ...] = Field(
+        default=(),
+        max_length=100,
+        description="frozen suites (`stillhouse suites list`) that students and teacher are "
+        "measured on as well; a night keeps to the ones it began with",
+    )
+    pairs_per_set: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="minimal pairs of each set that are scored, always the same ones; fewer are "
+        "cheaper and widen the intervals; absent: all",
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What figures follow from, as JSON values. Suites are known by their digests; where
+        pairs_per_set is absent it is no part, so that recipes keep the identity that they had.
+        """
+        usual = {"pairs_per_set"} if self.pairs_per_set is None else set[str]()
+        return self.model_dump(mode="json", exclude={"suites", *usual})
 
     @field_validator("temperature")
     @classmethod

@@ -56,6 +56,21 @@ class CorpusStory:
     ask: StoredAsk | None
 
 
+def text_as_story(doc_id: str, text: str) -> CorpusStory:
+    """A text that no night holds, as subjects read those that nobody ordered."""
+    return CorpusStory(
+        story_id=doc_id,
+        doc_id=doc_id,
+        text=text,
+        prompt="",
+        words=(),
+        plan_index=0,
+        num_bytes=len(text.encode()),
+        is_held_out=True,
+        ask=None,
+    )
+
+
 def accepted_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     """The unit's accepted stories in plan order, less those that its pass spoke against."""
     if unit.is_import:

@@ -1,5 +1,5 @@
-"""Tonight's figures: every subject on the same held-out stories, and ten stories that the students
-tell.
+"""Tonight's figures: every subject on the same held-out stories and frozen suites, and ten stories
+that the students tell.
 """
 
 import logging
@@ -11,8 +11,16 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.bench import Bench, set_up_bench
 from flows.defaults import lake_folder
+from flows.frozen_suites import (
+    FrozenSuites,
+    frozen_figures,
+    frozen_run_ids,
+    score_frozen,
+    set_up_frozen,
+)
 from flows.held_out_figures import reliability_rows, suite_figures
 from flows.measured import measured_stage
+from flows.metric_costs import MetricCosts
 from flows.night import Tonight, open_night, shard_key
 from flows.numerics import use_threads
 from flows.progress import track
@@ -33,49 +41,56 @@ def evaluate_student(recipe: Recipe, night: str, data: Path | None = None) -> st
     """The run id of the night's figures; what is in the lake is not measured again."""
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         bench = set_up_bench(tonight)
-        run_id = evaluation_run_id(tonight, bench)
+        frozen = set_up_frozen(tonight, bench)
+        run_id = evaluation_run_id(tonight, bench, frozen)
         if tonight.lake.is_committed(EVALUATIONS.name, shard_key(run_id, 0)):
             logger.info("figures: all are there")
             return run_id
-        pairs = [(subject, unit) for subject in bench.subjects for unit in tonight.units]
+        units = [(subject, unit) for subject in bench.subjects for unit in tonight.units]
+        costs = MetricCosts()
         with (
             measured_stage(tonight, "evaluate") as stage,
-            track("scores", len(pairs), "suites") as bar,
+            track("scores", len(units) + len(frozen), "suites") as bar,
         ):
-            for subject, unit in pairs:
-                num_tokens = score_unit(tonight, subject, unit)
-                stage.num_tokens += num_tokens
-                bar.count_tokens(num_tokens)
-                bar.advance()
-            measure(tonight, bench, run_id)
+            for subject, unit in units:
+                with costs.spent_on("bits_per_byte", "held_out", subject) as spent:
+                    spent.count(score_unit(tonight, subject, unit), stage, bar)
+            score_frozen(tonight, frozen, costs, stage, bar)
+            measure(tonight, bench, frozen, run_id)
+        costs.commit(tonight)
         return run_id
 
 
-def evaluation_run_id(tonight: Tonight, bench: Bench) -> str:
-    """The run that turns tonight's scores into figures."""
+def evaluation_run_id(tonight: Tonight, bench: Bench, frozen: FrozenSuites) -> str:
+    """The run that turns tonight's scores into figures; a recipe without suites has the one that it
+    had before there were any.
+    """
     scores = [
         [subject.role, suite, score_run_id(tonight, subject.kind, subject.subject_id, unit)]
         for subject in bench.subjects
         for suite, units in bench.suites.items()
         for unit in units
     ]
+    of_frozen = frozen_run_ids(tonight, frozen)
     return digest(
         "evaluate",
         STAGE_VERSION,
         [tonight.claim.line, tonight.claim.night],
         scores,
-        tonight.recipe.evaluate.model_dump(mode="json"),
+        tonight.recipe.evaluate.identity(),
+        *([of_frozen] if of_frozen else []),
     )
 
 
 @task(name="measure", cache_policy=NO_CACHE)
-def measure(tonight: Tonight, bench: Bench, run_id: str) -> None:
+def measure(tonight: Tonight, bench: Bench, frozen: FrozenSuites, run_id: str) -> None:
     """Commit the night's evaluations, reliability and generations."""
     use_threads(tonight.recipe.teacher.threads)
     generations = [
         row for role in (CHALLENGER, CONTROL) for row in told_stories(tonight, bench, role, run_id)
     ]
     figures = [row for subject in bench.subjects for row in suite_figures(tonight, bench, subject)]
+    figures += frozen_figures(tonight, frozen)
     figures += sample_figures(bench, generations)
     night = {"run_id": run_id, "line": tonight.claim.line, "night": tonight.claim.night}
     evaluations = [{**night, **figure} for figure in figures]

@@ -26,6 +26,7 @@ from flows.errors import FlowsError
 from flows.holding import hold_line
 from flows.numerics import numerics_class
 from flows.recipes import Recipe, identity_of
+from flows.suites import suite_for_night
 from flows.teachers import Say, Teacher, find_teacher
 from warehouse.exchange import import_run
 from warehouse.identity import canonical_json, digest
@@ -33,6 +34,7 @@ from warehouse.lake import Lake
 from warehouse.ledger import Night
 from warehouse.nights import NightRequest
 from warehouse.schemas import COSTS, VERDICTS
+from warehouse.suites import Suite
 
 # What the stories of a night follow from; the other sections of a recipe come after them.
 _STORY_SECTIONS = ("prompts", "sampling", "verdicts", "shards", "teacher", "engine")
@@ -61,7 +63,7 @@ class Tonight:
     """A claimed night with its open lake, its teacher's description and its plan.
 
     `units`: the recipe's imports, then the line's earlier nights whose stories were all in the lake
-    when this night began, oldest first, and last its own.
+    when this night began, oldest first, and last its own. `suites`: those that the recipe names.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class Tonight:
     teacher: Teacher
     plan: Plan
     units: tuple[Unit, ...]
+    suites: tuple[Suite, ...] = ()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -130,13 +133,16 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
     ):
         _check_line(lake, request, asked)
         imports = {name: import_run(lake, name) for name in sorted(recipe.night.imports)}
-        if imports:
-            request = replace(request, asked=canonical_json({**asked, "imports": imports}).decode())
+        suites = tuple(suite_for_night(lake, name) for name in sorted(set(recipe.evaluate.suites)))
+        digests = {suite.name: suite.digest for suite in suites}
+        brought = {name: runs for name, runs in (("imports", imports), ("suites", digests)) if runs}
+        if brought:
+            request = replace(request, asked=canonical_json({**asked, **brought}).decode())
         request = replace(request, num_unwritten=_num_unwritten(lake, recipe.name))
         claim = lake.manifest.claim_night(request)
         brought_in = [_import_unit(run_id, recipe, teacher) for run_id in imports.values()]
         units = (*brought_in, *units_until(lake, claim))
-        yield Tonight(recipe, lake, claim, teacher, plan, units)
+        yield Tonight(recipe, lake, claim, teacher, plan, units, suites)
 
 
 def shard_key(run_id: str, shard: int) -> str:

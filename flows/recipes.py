@@ -247,8 +247,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def identity_of(recipe: Recipe) -> Mapping[str, Any]:
     """What the recipe asks for, as JSON values: all of it but its prose, and what stands elsewhere:
-    the teacher's, vocabulary's and family's files by digest, imports by their runs, the device in
-    the numerics class.
+    the teacher's, vocabulary's and family's files by digest, imports by their runs, suites by their
+    digests, the device in the numerics class.
 
     How often a checkpoint is written and how many shards are written at once change no bit of the
     result, so they are left out too, and so is the budget, which cuts a night short and is no part
@@ -264,10 +264,12 @@ def identity_of(recipe: Recipe) -> Mapping[str, Any]:
             "night": {"imports"},
             "prompts": {"vocabulary", "family"},
             "train": True,
+            "evaluate": True,
             "shards": {"workers"},
             "budget": True,
             "engine": True,
         },
     )
     asked["train"] = recipe.train.identity()
+    asked["evaluate"] = recipe.evaluate.identity()
     return asked if engine is None else {**asked, "engine": engine}

@@ -92,7 +92,7 @@ def score_unit(tonight: Tonight, subject: Subject, unit: Unit) -> int:
         "subject": subject.kind,
         "unit": unit.run_id,
     }
-    rows = [{**made, **_score_row(score)} for score in scores]
+    rows = [{**made, **score_row(score)} for score in scores]
     tonight.lake.commit_shard(
         run_id, 0, {SCORES.name: pa.Table.from_pylist(rows, schema=SCORES.schema)}
     )
@@ -122,10 +122,11 @@ def suite_scores(
     runs = [score_run_id(tonight, kind, subject_id, unit) for unit in units]
     rows = tonight.lake.read(SCORES.name, run_ids=runs).to_pylist()
     by_document = {row["doc_id"]: row for row in rows}
-    return [_score_of(row) for _, row in sorted(by_document.items())]
+    return [score_of(row) for _, row in sorted(by_document.items())]
 
 
-def _score_row(score: "DocumentScore") -> dict[str, Any]:
+def score_row(score: "DocumentScore") -> dict[str, Any]:
+    """What a row of scores says of a document."""
     bins = score.reliability
     return {
         "doc_id": score.doc_id,
@@ -140,7 +141,8 @@ def _score_row(score: "DocumentScore") -> dict[str, Any]:
     }
 
 
-def _score_of(row: dict[str, Any]) -> "DocumentScore":
+def score_of(row: dict[str, Any]) -> "DocumentScore":
+    """The score that the row was made of."""
     from distill.evaluation.reliability import Reliability
     from distill.evaluation.scoring import DocumentScore
 

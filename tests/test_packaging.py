@@ -65,6 +65,7 @@ def test_the_command_is_the_cli() -> None:
         ("flows", "prefect.yaml"),
         ("flows", "report/style.css"),
         ("flows", "report/templates/night.html.j2"),
+        ("flows", "suites/first-grammar.jsonl"),
         ("warehouse", "sql/lineage.sql"),
     ],
 )

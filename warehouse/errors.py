@@ -49,3 +49,7 @@ class StorageError(WarehouseError):
 
 class ExchangeError(WarehouseError):
     """A corpus cannot be read from where it is said to be, or not be written where it is asked."""
+
+
+class SuiteError(WarehouseError):
+    """A suite cannot be read from its files, or not be frozen under that name."""

@@ -8,7 +8,6 @@ each different document of the import and accepted story of the lake (that is ho
 found).
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from warehouse.exchange_sources import FileSource, Source, utf8_name
 from warehouse.identity import digest, digest_bytes
 from warehouse.lake import Lake
 from warehouse.locks import hold_file
+from warehouse.provenance import check_licence, check_name, check_origin
 from warehouse.schemas import IMPORTS, STORIES
 from warehouse.split import text_split_digest
 
@@ -31,7 +31,6 @@ from warehouse.split import text_split_digest
 IMPORT_VERSION = 1
 FORMATS = ("auto", "hf", "jsonl", "parquet", "txt")
 MAX_DOCUMENT_BYTES = 1 << 24
-_MOST_OF_ORIGIN = 1_000
 _KIND_OF_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -39,8 +38,6 @@ _KIND_OF_SUFFIX = {
     ".txt": "txt",
     ".arrow": "hf",
 }
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_LICENCE = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 _ROWS_PER_SHARD = 10_000
 _BYTES_PER_SHARD = 1 << 25
 
@@ -58,21 +55,9 @@ class ImportRequest:
     count_words: Callable[[str], int]
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ExchangeError(
-                f"--name {self.name!r}: expected 1 to 63 lower-case letters, digits or '-', as "
-                "customer-mails"
-            )
-        if not self.origin.isprintable() or not 1 <= len(self.origin) <= _MOST_OF_ORIGIN:
-            raise ExchangeError(
-                f"--origin {self.origin[:80]!a}: expected 1 to {_MOST_OF_ORIGIN} printable "
-                "characters on one line, as the address that it comes from"
-            )
-        if len(self.licence) > 200 or not _LICENCE.fullmatch(self.licence):
-            raise ExchangeError(
-                f"--licence {self.licence!r}: expected an SPDX expression, as CC-BY-4.0, MIT OR "
-                "Apache-2.0, or LicenseRef-our-own for text that is yours"
-            )
+        check_name("--name", self.name, "customer-mails")
+        check_origin(self.origin)
+        check_licence(self.licence)
         if not 1 <= self.max_bytes <= MAX_DOCUMENT_BYTES:
             raise ExchangeError(f"--max-bytes {self.max_bytes}: expected 1 to {MAX_DOCUMENT_BYTES}")
 

@@ -66,3 +66,27 @@ COSTS = Table(
         ]
     ),
 )
+
+METRIC_COSTS = Table(
+    "metric_costs",
+    "what one metric of one subject took in one execution of the stage evaluate",
+    1,
+    False,
+    ("metric", "suite", "role"),
+    pa.schema(
+        [
+            RUN,
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night"),
+            column("metric", ID, "bits_per_byte (with what the same pass gives), minimal_pairs"),
+            column("suite", ID, "held_out (stories of all nights), or a frozen suite's name"),
+            column("role", ID, "challenger, control, champion, unigram, teacher, ..."),
+            column("subject_id", ID, "a student, a unigram model or a teacher"),
+            column("wall_s", pa.float64(), "seconds by the clock"),
+            column("cpu_s", pa.float64(), "CPU seconds of the process"),
+            column(
+                "num_tokens", pa.int64(), "symbols scored; 0 where an earlier night had done it"
+            ),
+        ]
+    ),
+)

@@ -1,5 +1,5 @@
-"""Every table of the lake by name; story_tables.py, student_tables.py and measured_tables.py define
-their columns, each in one place, with its unit and meaning.
+"""Every table of the lake by name; story_tables.py, student_tables.py, suite_tables.py and
+measured_tables.py define their columns, each in one place, with its unit and meaning.
 
 A table is *content* (its rows follow from what was asked, so a killed and resumed night has the
 same ones) or *measured* (its rows hold clocks, rates and hosts). Every row carries the run that
@@ -8,7 +8,7 @@ that saw it.
 """
 
 from warehouse.columns import Table
-from warehouse.measured_tables import COSTS, RUNS
+from warehouse.measured_tables import COSTS, METRIC_COSTS, RUNS
 from warehouse.story_tables import (
     CORPUS_MEASURES,
     IMPORTS,
@@ -28,6 +28,7 @@ from warehouse.student_tables import (
     TRAIN_STEPS,
     TRAINING_DOCUMENTS,
 )
+from warehouse.suite_tables import PAIR_SCORES, SUITE_PAIRS, SUITE_TEXTS
 
 __all__ = [
     "CHECKPOINTS",
@@ -36,12 +37,16 @@ __all__ = [
     "EVALUATIONS",
     "GENERATIONS",
     "IMPORTS",
+    "METRIC_COSTS",
+    "PAIR_SCORES",
     "PROMOTIONS",
     "PROMPTS",
     "RELIABILITY",
     "RUNS",
     "SCORES",
     "STORIES",
+    "SUITE_PAIRS",
+    "SUITE_TEXTS",
     "TABLES",
     "TARGETS",
     "TRAINING_DOCUMENTS",
@@ -61,15 +66,19 @@ TABLES: dict[str, Table] = {
         CORPUS_MEASURES,
         TARGETS,
         IMPORTS,
+        SUITE_PAIRS,
+        SUITE_TEXTS,
         TRAINING_DOCUMENTS,
         CHECKPOINTS,
         TRAIN_STEPS,
         SCORES,
+        PAIR_SCORES,
         EVALUATIONS,
         RELIABILITY,
         GENERATIONS,
         PROMOTIONS,
         RUNS,
         COSTS,
+        METRIC_COSTS,
     )
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flows.night import BREAKS, Unit, shard_key, units_by_night
 from flows.report import corpus_questions, corpus_rows, questions, rows, story_questions
 from flows.report.answers import Answer, Asker
+from flows.report.grammar_questions import PairFigure, pair_figures
 from warehouse.lake import Lake
 from warehouse.ledger import Night
 from warehouse.schemas import TABLES, VERDICTS
@@ -41,6 +42,7 @@ class Figures:
     bits_per_byte: Answer[rows.BitsPerByte]
     metrics: Answer[rows.Metric]
     reliability: Answer[rows.Bin] | None
+    grammar: Answer[PairFigure]
     told: Answer[rows.Told]
     decision: Answer[rows.Decision]
     trend: Answer[rows.Trend]
@@ -118,6 +120,7 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         reliability=ask("reliability", questions.reliability(*here), rows.Bin)
         if "reliability" in TABLES
         else None,
+        grammar=ask("minimal pairs", pair_figures(*here), PairFigure),
         told=ask("stories side by side", story_questions.told(*here, unit), rows.Told),
         decision=ask("decision", questions.decision(*here), rows.Decision),
         trend=ask("trend", questions.trend(claim.line, claim.ordinal), rows.Trend),

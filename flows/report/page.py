@@ -24,6 +24,7 @@ from flows.report.cost_section import cost_section
 from flows.report.diversity_section import diversity_section, stopped_by
 from flows.report.figures import Figures, read_figures
 from flows.report.formats import glued
+from flows.report.grammar_section import grammar_section
 from flows.report.index import index_values
 from flows.report.night_sections import asked_section, headlines, missing, when
 from flows.report.origin_section import origin_section
@@ -40,6 +41,7 @@ _SECTIONS = (
     decision_section,
     figures_section,
     reliability_section,
+    grammar_section,
     told_section,
     stories_section,
     words_section,

@@ -13,11 +13,20 @@ _SUITES = {
     "confirmation": "Confirmation: tonight's {} held-out stories",
     "selection": "Selection: {} held-out stories of earlier nights",
 }
-_SHARES = ("adherence", "ece", "required_words", "top1_agreement")
+_SHARES = (
+    "adherence",
+    "ece",
+    "minimal_pairs",
+    "minimal_pairs_length_only",
+    "required_words",
+    "top1_agreement",
+)
 _METRICS = {
     "adherence": "words told that are in the vocabulary",
     "bits_per_byte_without_end": "bits per byte without the end symbol",
     "ece": "expected calibration error",
+    "minimal_pairs": "minimal pairs that are right",
+    "minimal_pairs_length_only": "minimal pairs that length alone gets right",
     "required_words": "words asked for that were told",
     "top1_agreement": "same likeliest symbol as the teacher",
 }
@@ -137,7 +146,7 @@ def figures_section(figures: Figures) -> Section | None:
         _suite_block(
             figures, suite, [row for row in figures.bits_per_byte.rows if row.suite == suite]
         )
-        for suite in _SUITES
+        for suite in dict.fromkeys((*_SUITES, *(row.suite for row in figures.bits_per_byte.rows)))
     ]
     return Section(
         "figures",
@@ -153,14 +162,17 @@ def figures_section(figures: Figures) -> Section | None:
 def _suite_block(figures: Figures, suite: str, found: Sequence[rows.BitsPerByte]) -> Block | None:
     if not found:
         return None
-    points, beside = _whiskers(found), _whiskers(figures.bits_per_byte.rows)
-    title = _SUITES[suite].format(formats.count(found[0].n))
+    others = [row for row in figures.bits_per_byte.rows if row.suite in _SUITES]
+    points, beside = _whiskers(found), _whiskers(others if suite in _SUITES else found)
+    title = _SUITES.get(suite, f"Frozen suite {suite}: {{}} texts").format(
+        formats.count(found[0].n)
+    )
     return Block(
         f"bpb-{suite}",
         title,
         chart=chart(
             f"bpb-{suite}",
-            f"Bits per byte on the {suite} stories",
+            f"Bits per byte on {_of(suite)}",
             "A point with its 95 % interval for each subject. The table holds the same numbers.",
             lambda width: charts.draw_whiskers(
                 points, "bits per byte (fewer is better)", width, beside=beside
@@ -168,7 +180,7 @@ def _suite_block(figures: Figures, suite: str, found: Sequence[rows.BitsPerByte]
         ),
         tables=(
             Table(
-                f"Bits per byte on the {suite} stories",
+                f"Bits per byte on {_of(suite)}",
                 columns("who", "bits per byte", "95 % interval", "n"),
                 cells(
                     [
@@ -186,6 +198,10 @@ def _suite_block(figures: Figures, suite: str, found: Sequence[rows.BitsPerByte]
         ),
         sources=source(figures.bits_per_byte),
     )
+
+
+def _of(suite: str) -> str:
+    return f"the {suite} stories" if suite in _SUITES else f"the texts of {suite}"
 
 
 def _whiskers(found: Sequence[rows.BitsPerByte]) -> list[charts.Whisker]:
