@@ -60,7 +60,7 @@ def space_words(texts: Iterable[str]) -> tuple[str, ...]:
 
 def space_size(words: Sequence[str]) -> int:
     """How many secrets there are."""
-    return len(words) ** SECRET_WORDS
+    return int(len(words) ** SECRET_WORDS)
 
 
 def make_canaries(

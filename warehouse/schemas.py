@@ -7,6 +7,7 @@ made it and the ids of what it was made from, so one SQL query walks from a word
 that saw it.
 """
 
+from warehouse.canary_tables import CANARIES, EXPOSURES
 from warehouse.columns import Table
 from warehouse.measured_tables import COSTS, RUNS
 from warehouse.story_tables import (
@@ -30,10 +31,12 @@ from warehouse.student_tables import (
 )
 
 __all__ = [
+    "CANARIES",
     "CHECKPOINTS",
     "CORPUS_MEASURES",
     "COSTS",
     "EVALUATIONS",
+    "EXPOSURES",
     "GENERATIONS",
     "IMPORTS",
     "PROMOTIONS",
@@ -61,6 +64,7 @@ TABLES: dict[str, Table] = {
         CORPUS_MEASURES,
         TARGETS,
         IMPORTS,
+        CANARIES,
         TRAINING_DOCUMENTS,
         CHECKPOINTS,
         TRAIN_STEPS,
@@ -68,6 +72,7 @@ TABLES: dict[str, Table] = {
         EVALUATIONS,
         RELIABILITY,
         GENERATIONS,
+        EXPOSURES,
         PROMOTIONS,
         RUNS,
         COSTS,
