@@ -47,7 +47,7 @@ def shares(copies: Sequence[Copied]) -> str:
 
 def set_of_grams(texts: Sequence[str], length: int) -> set[tuple[str, ...]]:
     """Every n-gram of the texts, as words."""
-    grams = set()
+    grams: set[tuple[str, ...]] = set()
     for text in texts:
         words = words_of(text)
         grams.update(tuple(words[at : at + length]) for at in range(len(words) - length + 1))
