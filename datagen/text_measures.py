@@ -86,19 +86,17 @@ def measure_texts(
 def measure_copies(copies: Sequence[Copied]) -> list[TextMeasure]:
     """What of the texts was copied, all texts together; none of no texts.
 
-    copied_8, copied_16, copied_32: the share of their n-grams of so many words that stand in the
-    training text, of the texts that have one. copied_run: the mean length in words of a text's
-    longest copied run. longest_copied_run: the longest of all.
+    copied_8, copied_16, copied_32: the mean share of a text's n-grams of so many words that stand
+    in the training text, of the texts that have one. copied_run: the mean length in words of a
+    text's longest copied run. longest_copied_run: the longest of all.
     """
     if not copies:
         return []
     found = []
-    for place, length in enumerate(LENGTHS):
-        counted = [copy for copy in copies if copy.num_grams[place]]
-        if counted:
-            tops = [copy.num_copied[place] for copy in counted]
-            bottoms = [copy.num_grams[place] for copy in counted]
-            found.append(_ratio(f"copied_{length}", tops, bottoms))
+    for length in LENGTHS:
+        shares = [share for copy in copies if (share := copy.share(length)) is not None]
+        if shares:
+            found.append(_mean_share(f"copied_{length}", shares))
     runs = [copy.num_words for copy in copies]
     longest = TextMeasure("longest_copied_run", float(max(runs)), len(runs))
     return [*found, _ratio("copied_run", runs, [1.0] * len(runs)), longest]

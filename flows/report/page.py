@@ -25,6 +25,7 @@ from flows.report.diversity_section import diversity_section, stopped_by
 from flows.report.figures import Figures, read_figures
 from flows.report.formats import glued
 from flows.report.index import index_values
+from flows.report.memory_section import memory_section, texts_section
 from flows.report.night_sections import asked_section, headlines, missing, when
 from flows.report.origin_section import origin_section
 from flows.report.reliability_section import reliability_section
@@ -41,6 +42,8 @@ _SECTIONS = (
     figures_section,
     reliability_section,
     told_section,
+    texts_section,
+    memory_section,
     stories_section,
     words_section,
     diversity_section,

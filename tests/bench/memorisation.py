@@ -1,6 +1,6 @@
 """What it costs to look for 2,000 samples in the text of 100,000 stories, and what it finds.
 
-Usage: python tests/bench/memorisation.py STORIES.jsonl [NUM_STORIES] [NUM_SAMPLES]
+Usage: python tests/bench/memorisation.py STORIES.jsonl [NUM_STORIES] [NUM_SAMPLES] [REPEATS]
 
 STORIES.jsonl holds real stories, a {"text": ...} a line. The training text is NUM_STORIES
 (100,000) made of their sentences, as tests/bench/dedup.py makes them; so are the samples (2,000),
@@ -23,7 +23,6 @@ from datagen.memorisation import LENGTHS, Copied, find_copies
 from tests.bench.dedup import made_stories
 
 STORIES_AT_ONCE = 2_000
-REPEATS = 3
 
 
 def parts(texts: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
@@ -54,14 +53,16 @@ def set_of_grams(texts: Sequence[str], length: int) -> set[tuple[str, ...]]:
     return grams
 
 
-def measured(work: Callable[[], object]) -> str:
-    """CPU seconds, the median of repeats with the range, after one that is discarded."""
+def measured(work: Callable[[], object], repeats: int) -> str:
+    """CPU seconds, the median of repeats with the range, after one that is discarded (of a single
+    one, none is).
+    """
     taken = []
-    for _ in range(REPEATS + 1):
+    for _ in range(repeats + (repeats > 1)):
         begun = time.process_time()
         work()
         taken.append(time.process_time() - begun)
-    taken = taken[1:]
+    taken = taken[-repeats:]
     return f"{statistics.median(taken):.2f} ({min(taken):.2f} to {max(taken):.2f})"
 
 
@@ -76,16 +77,21 @@ def main() -> None:
     real = [json.loads(line)["text"] for line in lines]
     number = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     num_samples = int(sys.argv[3]) if len(sys.argv) > 3 else 2_000
+    repeats = int(sys.argv[4]) if len(sys.argv) > 4 else 3
     training = made_stories(real, number, random.Random(1))
     samples = made_stories(real, num_samples, random.Random(2))
     print(f"{num_samples:,} samples against {number:,} stories")
     before = peak_mib()
-    print(f"find_copies: {measured(lambda: find_copies(samples, parts(training)))} CPU s")
+    print(
+        f"find_copies: {measured(lambda: find_copies(samples, parts(training)), repeats)} CPU s",
+        flush=True,
+    )
     print(f"memory beside the texts: {peak_mib() - before:.0f} MiB")
-    print(f"the words of the stories alone: {measured(lambda: list(map(words_of, training)))}")
+    alone = measured(lambda: list(map(words_of, training)), repeats)
+    print(f"the words of the stories alone: {alone} CPU s", flush=True)
     few = training[: number // 10]
     before = peak_mib()
-    taken = measured(lambda: set_of_grams(few, LENGTHS[0]))
+    taken = measured(lambda: set_of_grams(few, LENGTHS[0]), repeats)
     print(f"baseline on a tenth, a set of {LENGTHS[0]}-grams: {taken} CPU s, "
           f"{peak_mib() - before:.0f} MiB")  # fmt: skip
     held_out, trained = real[::5], [text for at, text in enumerate(real) if at % 5]
