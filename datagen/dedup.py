@@ -18,16 +18,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datagen.config import DuplicateConfig
 from datagen.measures import words_of
+from datagen.word_hashes import GOLDEN, Hashes, WordDigests, longer, mixed, word_hashes
 from warehouse.identity import seed_from
-
-Hashes = NDArray[np.uint64]
 
 NUM_HASHES = 128
 _RECALL_AT_THRESHOLD = 0.99
@@ -36,8 +34,6 @@ _NUM_REMEMBERED = 4096
 _MULTIPLIERS = np.array(
     [seed_from("minhash", place) << 1 | 1 for place in range(NUM_HASHES)], np.uint64
 )
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ def gram_set(text: str, config: DuplicateConfig) -> Hashes:
 
 def distinct_grams(texts: Sequence[str], words_per_gram: int) -> Hashes:
     """The digests of all texts' different word n-grams, sorted."""
-    grams, _ = _grams([words_of(text) for text in texts], words_per_gram, _Digests())
+    grams, _ = _grams([words_of(text) for text in texts], words_per_gram, WordDigests())
     return np.unique(grams)
 
 
@@ -121,7 +117,7 @@ def signatures(texts: Sequence[str], config: DuplicateConfig) -> Iterator[Hashes
 
     Slots of two texts are equal with the probability of their similarity.
     """
-    digests = _Digests()
+    digests = WordDigests()
     for start in range(0, len(texts), _TEXTS_AT_ONCE):
         words = [words_of(text) for text in texts[start : start + _TEXTS_AT_ONCE]]
         grams, starts = _grams(words, config.words_per_gram, digests)
@@ -155,7 +151,7 @@ def _shared_bands(
         in_bands = slots[:, : num_bands * rows].reshape(len(slots), num_bands, rows)
         for row in range(rows):
             block = keys[done : done + len(slots)]
-            block[:] = _mixed(block * _GOLDEN + in_bands[:, :, row])
+            block[:] = mixed(block * GOLDEN + in_bands[:, :, row])
         done += len(slots)
     shared: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for band in range(num_bands):
@@ -166,14 +162,12 @@ def _shared_bands(
 
 
 def _grams(
-    texts: Sequence[Sequence[str]], length: int, digests: "_Digests"
+    texts: Sequence[Sequence[str]], length: int, digests: WordDigests
 ) -> tuple[Hashes, NDArray[np.int64]]:
     """The digests of the n-grams of all texts, text after text, and where each text's begin; each
     text has one at least.
     """
-    words = np.fromiter(
-        (digests[word] for text in texts for word in text), np.uint64, sum(map(len, texts))
-    )
+    words = word_hashes(texts, digests)
     num_words = np.array([len(text) for text in texts], np.int64)
     num_grams = np.maximum(num_words - length + 1, 1)
     starts = np.cumsum(num_grams) - num_grams
@@ -183,25 +177,8 @@ def _grams(
     firsts = (word_starts + np.arange(len(grams)) - np.repeat(starts, num_grams))[is_long]
     rolled = np.zeros(len(firsts), np.uint64)
     for place in range(length):
-        rolled = _mixed(rolled * _GOLDEN + words[firsts + place])
+        rolled = longer(rolled, words[firsts + place])
     grams[is_long] = rolled
     for index in np.flatnonzero(num_words < length):
         grams[starts[index]] = digests[" ".join(texts[index])]
     return grams, starts
-
-
-def _mixed(values: Hashes) -> Hashes:
-    """Each bit of the input moves about half of the output's: a product alone mixes upwards
-    only.
-    """
-    values = (values ^ values >> np.uint64(32)) * _MIX
-    return values ^ values >> np.uint64(29)
-
-
-class _Digests(dict[str, int]):
-    """64 bits of blake2b for each word; unlike hash(), the same in every process."""
-
-    def __missing__(self, word: str) -> int:
-        value = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "big")
-        self[word] = value
-        return value

@@ -6,7 +6,17 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 
 import typer
 
-from flows.commands import corpus, house, lake, night, report, suites, teacher, vocabulary
+from flows.commands import (
+    canaries,
+    corpus,
+    house,
+    lake,
+    night,
+    report,
+    suites,
+    teacher,
+    vocabulary,
+)
 
 app = typer.Typer(
     name="stillhouse",
@@ -19,7 +29,7 @@ app = typer.Typer(
     epilog="Start with `stillhouse run quickstart`, then "
     '`stillhouse sql "select * from leaderboard"`.',
 )
-for part in (night, house, report, lake, corpus, suites, vocabulary, teacher):
+for part in (night, house, report, lake, corpus, suites, canaries, vocabulary, teacher):
     app.add_typer(part.app)
 
 

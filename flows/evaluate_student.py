@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.bench import Bench, set_up_bench
 from flows.defaults import lake_folder
+from flows.exposures import exposure_figures, exposure_rows
 from flows.frozen_suites import (
     FrozenSuites,
     frozen_figures,
@@ -25,14 +26,15 @@ from flows.night import Tonight, open_night, shard_key
 from flows.numerics import use_threads
 from flows.progress import track
 from flows.recipes import Recipe
-from flows.samples import sample_figures, told_stories
+from flows.samples import told_stories
 from flows.subjects import score_run_id, score_unit
+from flows.text_figures import mark_copies, text_figures, text_groups
 from flows.train_student import CHALLENGER, CONTROL
 from warehouse.identity import digest
-from warehouse.schemas import EVALUATIONS, GENERATIONS, RELIABILITY
+from warehouse.schemas import EVALUATIONS, EXPOSURES, GENERATIONS, RELIABILITY
 
 # Raise when the figures that the same scores give change.
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 logger = logging.getLogger(__name__)
 
 
@@ -78,20 +80,24 @@ def evaluation_run_id(tonight: Tonight, bench: Bench, frozen: FrozenSuites) -> s
         [tonight.claim.line, tonight.claim.night],
         scores,
         tonight.recipe.evaluate.identity(),
+        [tonight.recipe.diversity.num_words, tonight.recipe.diversity.num_sampled],
         *([of_frozen] if of_frozen else []),
     )
 
 
 @task(name="measure", cache_policy=NO_CACHE)
 def measure(tonight: Tonight, bench: Bench, frozen: FrozenSuites, run_id: str) -> None:
-    """Commit the night's evaluations, reliability and generations."""
+    """Commit the night's evaluations, reliability, generations and exposures."""
     use_threads(tonight.recipe.teacher.threads)
-    generations = [
-        row for role in (CHALLENGER, CONTROL) for row in told_stories(tonight, bench, role, run_id)
-    ]
+    told = {role: told_stories(tonight, bench, role, run_id) for role in (CHALLENGER, CONTROL)}
+    generations = [row for rows in told.values() for row in rows]
     figures = [row for subject in bench.subjects for row in suite_figures(tonight, bench, subject)]
     figures += frozen_figures(tonight, frozen)
-    figures += sample_figures(bench, generations)
+    groups = text_groups(tonight, bench, told)
+    mark_copies(told, groups)
+    figures += text_figures(tonight, groups)
+    exposures = exposure_rows(tonight, bench, run_id)
+    figures += exposure_figures(tonight, bench, exposures)
     night = {"run_id": run_id, "line": tonight.claim.line, "night": tonight.claim.night}
     evaluations = [{**night, **figure} for figure in figures]
     bins = [
@@ -106,5 +112,6 @@ def measure(tonight: Tonight, bench: Bench, frozen: FrozenSuites, run_id: str) -
             EVALUATIONS.name: pa.Table.from_pylist(evaluations, schema=EVALUATIONS.schema),
             RELIABILITY.name: pa.Table.from_pylist(bins, schema=RELIABILITY.schema),
             GENERATIONS.name: pa.Table.from_pylist(generations, schema=GENERATIONS.schema),
+            EXPOSURES.name: pa.Table.from_pylist(exposures, schema=EXPOSURES.schema),
         },
     )

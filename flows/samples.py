@@ -1,19 +1,14 @@
-"""Stories that tonight's students tell, and what those hold."""
+"""Stories that tonight's students tell."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from datagen.instruct import Ask
 from datagen.measures import required_hits, unknown_words, words_of
-from flows.bench import Bench, figure_row
+from flows.bench import Bench
 from flows.contexts import asking
 from flows.corpus import held_out_stories
 from flows.night import Tonight
 from flows.students import load_checked_student
-from flows.train_student import CHALLENGER, CONTROL
-from warehouse.identity import digest
-
-SAMPLES = "samples"
 
 
 def told_stories(tonight: Tonight, bench: Bench, role: str, run_id: str) -> list[dict[str, Any]]:
@@ -53,24 +48,3 @@ def told_stories(tonight: Tonight, bench: Bench, role: str, run_id: str) -> list
             }
         )
     return rows
-
-
-def sample_figures(bench: Bench, generations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How the told stories keep to their words and to the vocabulary, by student."""
-    from distill.evaluation.metrics import share
-
-    figures = []
-    for role in (CHALLENGER, CONTROL):
-        subject = bench.subject(role)
-        assert subject is not None
-        rows = [row for row in generations if row["student_id"] == subject.subject_id]
-        if not rows:
-            continue
-        asked = [row for row in rows if row["words"]]
-        hits = [row["num_required_hit"] / len(row["words"]) for row in asked]
-        known = [1 - row["num_unknown_words"] / max(row["num_words"], 1) for row in rows]
-        suite_digest = digest([row["words"] for row in rows])
-        words = [share("required_words", hits)] if hits else []
-        for metric in (*words, share("adherence", known)):
-            figures.append(figure_row(subject, SAMPLES, suite_digest, metric))
-    return figures

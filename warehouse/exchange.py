@@ -104,13 +104,22 @@ def import_corpus(
     Raises ExchangeError for a bad source or a taken name, StorageError; then nothing was added.
     """
     run_id = _run_id(source, request)
-    is_new = False
-    with hold_file(lake.root / "work" / f"import-{request.name}.lock"):
-        _refuse_taken_name(lake, request.name, run_id)
-        if not lake.is_committed(IMPORTS.name, f"{run_id}/00000"):
-            work = _Import(lake, source, request, run_id, on_progress)
-            is_new = lake.commit_run(run_id, work.shards())
+    work = _Import(lake, source, request, run_id, on_progress)
+    is_new = commit_import(lake, request.name, run_id, work.shards())
     return _counted(lake, run_id, is_new=is_new)
+
+
+def commit_import(
+    lake: Lake, name: str, run_id: str, shards: Iterator[Mapping[str, pa.Table]]
+) -> bool:
+    """True if the import of that name is now in the lake, all its shards at once; False if it was.
+
+    Raises ExchangeError if another run has the name.
+    """
+    with hold_file(lake.root / "work" / f"import-{name}.lock"):
+        _refuse_taken_name(lake, name, run_id)
+        is_there = lake.is_committed(IMPORTS.name, f"{run_id}/00000")
+        return not is_there and lake.commit_run(run_id, shards)
 
 
 def import_run(lake: Lake, name: str) -> str:

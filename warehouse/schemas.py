@@ -7,6 +7,7 @@ made it and the ids of what it was made from, so one SQL query walks from a word
 that saw it.
 """
 
+from warehouse.canary_tables import CANARIES, EXPOSURES
 from warehouse.columns import Table
 from warehouse.measured_tables import COSTS, METRIC_COSTS, RUNS
 from warehouse.story_tables import (
@@ -31,10 +32,12 @@ from warehouse.student_tables import (
 from warehouse.suite_tables import PAIR_SCORES, SUITE_PAIRS, SUITE_TEXTS
 
 __all__ = [
+    "CANARIES",
     "CHECKPOINTS",
     "CORPUS_MEASURES",
     "COSTS",
     "EVALUATIONS",
+    "EXPOSURES",
     "GENERATIONS",
     "IMPORTS",
     "METRIC_COSTS",
@@ -68,6 +71,7 @@ TABLES: dict[str, Table] = {
         IMPORTS,
         SUITE_PAIRS,
         SUITE_TEXTS,
+        CANARIES,
         TRAINING_DOCUMENTS,
         CHECKPOINTS,
         TRAIN_STEPS,
@@ -76,6 +80,7 @@ TABLES: dict[str, Table] = {
         EVALUATIONS,
         RELIABILITY,
         GENERATIONS,
+        EXPOSURES,
         PROMOTIONS,
         RUNS,
         COSTS,

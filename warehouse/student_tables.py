@@ -138,7 +138,7 @@ EVALUATIONS = Table(
             column("line", ID, "the recipe's name"),
             column("night", ID, "the night of the evaluation"),
             column("role", ID, "challenger, control, champion, unigram, teacher, prompted_teacher"),
-            column("suite", ID, "selection, confirmation or samples"),
+            column("suite", ID, "selection, confirmation, samples or canaries"),
             column("suite_digest", ID, "digest of the suite's sorted doc ids"),
             column(
                 "metric", ID, "bits_per_byte, bits_per_byte_without_end, top1_agreement, ece, ..."
@@ -188,7 +188,7 @@ RELIABILITY = Table(
 GENERATIONS = Table(
     "generations",
     "one story sampled from one student",
-    1,
+    2,
     True,
     ("student_id", "sample"),
     pa.schema(
@@ -201,6 +201,24 @@ GENERATIONS = Table(
             column("num_required_hit", pa.int8(), "of the words asked for, in any form"),
             column("num_words", pa.int32(), "words in the text"),
             column("num_unknown_words", pa.int32(), "words outside the vocabulary"),
+            column(
+                "num_copied_words",
+                pa.int32(),
+                "words of its longest run that stands in a document that the student was trained "
+                "on; 0: none of 5 or more. This and what follows is null before version 2",
+                nullable=True,
+            ),
+            column("copied_words", pa.string(), "that run, in lower case", nullable=True),
+            column("copied_doc_id", ID, "the document that holds it, if any", nullable=True),
+            column(
+                "copied_share_8",
+                pa.float64(),
+                "share of its 8 word n-grams that stand in the training text; null for a shorter "
+                "text",
+                nullable=True,
+            ),
+            column("copied_share_16", pa.float64(), "the same of 16 words", nullable=True),
+            column("copied_share_32", pa.float64(), "the same of 32 words", nullable=True),
         ]
     ),
 )

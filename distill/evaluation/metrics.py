@@ -1,5 +1,6 @@
 """Scores of many documents as the flat rows that the warehouse keeps: metric, value, bounds, n."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -83,6 +84,28 @@ def share(metric: str, values: Values) -> Metric:
     Wilson's interval.
     """
     return _metric(metric, mean_share(values))
+
+
+def mean(metric: str, values: Values, *, seed: int, num_resamples: int = NUM_RESAMPLES) -> Metric:
+    """The mean of one value per story (or canary), with its bootstrap; n counts them."""
+    return mean_ratio(metric, values, [1] * len(values), seed=seed, num_resamples=num_resamples)
+
+
+def mean_ratio(
+    metric: str, tops: Values, bottoms: Values, *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> Metric:
+    """The sum of the first over the sum of the second, one of each per story, with its bootstrap;
+    n counts stories.
+    """
+    return _metric(metric, ratio(tops, bottoms, seed=seed, num_resamples=num_resamples))
+
+
+def without_interval(metric: str, value: float, n: int) -> Metric:
+    """A figure of all stories together for which drawing stories again says nothing: its bounds are
+    infinite. A story drawn twice repeats itself, so a bootstrap would shift what counts repeats
+    (distinct n-grams, self-BLEU, compression), and a maximum has none.
+    """
+    return Metric(metric, value, -math.inf, math.inf, n)
 
 
 def _metric(name: str, estimate: Estimate) -> Metric:

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flows.night import BREAKS, Unit, shard_key, units_by_night
-from flows.report import corpus_questions, corpus_rows, questions, rows, story_questions
+from flows.report import (
+    corpus_questions,
+    corpus_rows,
+    memory_questions,
+    memory_rows,
+    questions,
+    rows,
+    story_questions,
+)
 from flows.report.answers import Answer, Asker
 from flows.report.grammar_questions import PairFigure, pair_figures
 from warehouse.lake import Lake
@@ -44,6 +52,9 @@ class Figures:
     reliability: Answer[rows.Bin] | None
     grammar: Answer[PairFigure]
     told: Answer[rows.Told]
+    text_measures: Answer[memory_rows.TextMeasure]
+    copies: Answer[memory_rows.Copy]
+    exposures: Answer[memory_rows.Exposure]
     decision: Answer[rows.Decision]
     trend: Answer[rows.Trend]
     stages: Answer[rows.StageCost]
@@ -122,6 +133,9 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         else None,
         grammar=ask("minimal pairs", pair_figures(*here), PairFigure),
         told=ask("stories side by side", story_questions.told(*here, unit), rows.Told),
+        text_measures=ask("texts", memory_questions.texts(*here), memory_rows.TextMeasure),
+        copies=ask("copied runs", memory_questions.copies(*here), memory_rows.Copy),
+        exposures=ask("canaries", memory_questions.exposures(*here), memory_rows.Exposure),
         decision=ask("decision", questions.decision(*here), rows.Decision),
         trend=ask("trend", questions.trend(claim.line, claim.ordinal), rows.Trend),
         stages=ask("cost by stage", questions.stages(*here), rows.StageCost),

@@ -26,6 +26,7 @@ from flows.report.figures import Figures, read_figures
 from flows.report.formats import glued
 from flows.report.grammar_section import grammar_section
 from flows.report.index import index_values
+from flows.report.memory_section import memory_section, texts_section
 from flows.report.night_sections import asked_section, headlines, missing, when
 from flows.report.origin_section import origin_section
 from flows.report.reliability_section import reliability_section
@@ -43,6 +44,8 @@ _SECTIONS = (
     reliability_section,
     grammar_section,
     told_section,
+    texts_section,
+    memory_section,
     stories_section,
     words_section,
     diversity_section,

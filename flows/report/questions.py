@@ -97,11 +97,12 @@ def bits_per_byte(line: str, night: str) -> str:
 
 
 def other_figures(line: str, night: str) -> str:
-    """Every other figure of the night."""
+    """Every other figure of the night, but those of told texts and of canaries."""
     return sql_text(f"""
         SELECT metric, suite, role, value, low, high, n
         FROM evaluations
         WHERE {here(line, night)} AND metric <> 'bits_per_byte'
+            AND suite NOT IN ('samples', 'canaries')
         ORDER BY metric, suite, {ROLE_ORDER}
     """)
 

@@ -78,7 +78,9 @@ def _repeat_figures(lake: Lake) -> None:
     selection = [{**row, "suite": "selection", "value": row["value"] + 0.25} for row in measured]
     tables = {"evaluations": [*figures, *champion, *selection]}
     told = rows_of(lake, "generations")
-    tables["generations"] = [{**row, "text": MARKUP + row["text"]} for row in told]
+    source = min(row["doc_id"] for row in rows_of(lake, "stories") if row["accepted"])
+    copied = {"num_copied_words": 9, "copied_words": MARKUP, "copied_doc_id": source}
+    tables["generations"] = [{**row, **copied, "text": MARKUP + row["text"]} for row in told]
     if "reliability" in TABLES:
         tables["reliability"] = rows_of(lake, "reliability", line=LINE, night=FIRST)
     for name in ("evaluations", "reliability"):

@@ -111,6 +111,17 @@ def test_the_decision_is_shown_with_its_figures(pages: dict[str, str]) -> None:
     assert "<title>smoke, night 1: promoted</title>" in pages[FIRST]
 
 
+def test_copied_runs_stand_beside_the_document_that_holds_them(
+    lake: Lake, pages: dict[str, str]
+) -> None:
+    source = min(row["doc_id"] for row in lake.read("stories").to_pylist() if row["accepted"])
+    page = pages[HOSTILE]
+    assert "9 words in a row" in page
+    assert f"document {source}" in page
+    copied = html.escape(MARKUP[1:]).split("&quot;")[0]
+    assert f"copied: \N{REPLACEMENT CHARACTER}{copied}" in page
+
+
 def test_every_sql_on_a_page_runs_as_it_stands(lake: Lake, pages: dict[str, str]) -> None:
     for name, page in pages.items():
         found = commands(page)
