@@ -14,7 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.capture_targets import context_ids
-from flows.corpus import CorpusStory, held_out_stories
+from flows.corpus import CorpusStory, held_out_stories, refused_documents
 from flows.night import Tonight, Unit, shard_key
 from flows.numerics import use_threads
 from flows.students import load_checked_student
@@ -117,11 +117,12 @@ def suite_scores(
     tonight: Tonight, kind: str, subject_id: str, units: Sequence[Unit]
 ) -> "list[DocumentScore]":
     """A subject's scores of all the units' held-out stories, each text once, in one order for
-    every subject.
+    every subject; without those that nearly repeat an older text which students are trained on.
     """
     runs = [score_run_id(tonight, kind, subject_id, unit) for unit in units]
     rows = tonight.lake.read(SCORES.name, run_ids=runs).to_pylist()
-    by_document = {row["doc_id"]: row for row in rows}
+    left_out = refused_documents(tonight)
+    by_document = {row["doc_id"]: row for row in rows if row["doc_id"] not in left_out}
     return [_score_of(row) for _, row in sorted(by_document.items())]
 
 

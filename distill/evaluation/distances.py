@@ -31,7 +31,8 @@ from torch import Tensor
 
 from distill.errors import DistillError
 from distill.evaluation.agreement import TeacherMap
-from distill.evaluation.reliability import FloatArray, Reliability, reliability
+from distill.evaluation.intervals import FloatArray
+from distill.evaluation.reliability import Reliability, reliability
 
 CHUNK_BYTES = 64 << 20
 BAND_EDGES = (0.5, 1.5, 3.0)

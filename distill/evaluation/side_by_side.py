@@ -105,7 +105,7 @@ class _Student:
         """Compare some positions of a document, if it can be."""
         if doc_id not in self._logits:
             return
-        logits_NS = self._logits[doc_id][rows]
+        logits_NS = self._logits[doc_id][rows].to(law.logprob_NT.device)
         labels = np.append(self._own[doc_id].symbol_ids, self._end_id)[rows].astype(np.int64)
         labels_N = torch.from_numpy(labels).to(logits_NS.device)
         found = position_distances(law, logits_NS, labels_N, self._events)

@@ -228,7 +228,7 @@ def test_a_space_with_two_ids_for_one_is_refused() -> None:
 
 def said(*entropies: float, confidence: float = 0.5, is_right: bool = True) -> PositionDistances:
     """Positions of those entropies, whose other figures follow from their place."""
-    count = np.arange(1.0, len(entropies) + 1)
+    count: Floats = np.arange(1, len(entropies) + 1).astype(np.float64)
     return PositionDistances(
         forward_kl=count,
         reverse_kl=2 * count,

@@ -49,7 +49,8 @@ def llama(vocab_size: int, seed: int, num_positions: int = 64) -> LlamaForCausal
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config).eval()
+        model: LlamaForCausalLM = LlamaForCausalLM(config).eval()
+        return model
 
 
 def some_documents(
