@@ -152,6 +152,13 @@ class EvaluateConfig(_Section):
         le=1_000_000,
         description="draws of the document bootstrap; fewer make the bounds themselves noisy",
     )
+    num_distance_documents: int = Field(
+        default=100,
+        ge=0,
+        le=100_000_000,
+        description="held-out texts of a suite, the newest first, whose every symbol is compared "
+        "with the teacher's law; each costs a pass of the teacher, every night; 0: none",
+    )
     num_samples: int = Field(ge=0, le=10_000, description="stories that the student is asked for")
     temperature: float = Field(
         ge=0, le=10, description="of the sample stories; 0 always takes the likeliest symbol"
@@ -165,6 +172,16 @@ class EvaluateConfig(_Section):
     max_new_tokens: int = Field(
         ge=1, le=100_000, description="symbols after which a sample story is cut off"
     )
+
+    def identity(self) -> dict[str, Any]:
+        """What figures follow from, as JSON values. The usual number of documents that are compared
+        is no part, so that a night that was claimed before there was one can go on.
+        """
+        usual = type(self).model_fields["num_distance_documents"].default
+        is_usual = self.num_distance_documents == usual
+        return self.model_dump(
+            mode="json", exclude={"num_distance_documents"} if is_usual else set[str]()
+        )
 
     @field_validator("temperature")
     @classmethod

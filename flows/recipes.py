@@ -264,10 +264,12 @@ def identity_of(recipe: Recipe) -> Mapping[str, Any]:
             "night": {"imports"},
             "prompts": {"vocabulary", "family"},
             "train": True,
+            "evaluate": True,
             "shards": {"workers"},
             "budget": True,
             "engine": True,
         },
     )
     asked["train"] = recipe.train.identity()
+    asked["evaluate"] = recipe.evaluate.identity()
     return asked if engine is None else {**asked, "engine": engine}

@@ -1,5 +1,5 @@
-"""Every table of the lake by name; story_tables.py, student_tables.py and measured_tables.py define
-their columns, each in one place, with its unit and meaning.
+"""Every table of the lake by name; story_tables.py, student_tables.py, distance_tables.py and
+measured_tables.py define their columns, each in one place, with its unit and meaning.
 
 A table is *content* (its rows follow from what was asked, so a killed and resumed night has the
 same ones) or *measured* (its rows hold clocks, rates and hosts). Every row carries the run that
@@ -8,6 +8,7 @@ that saw it.
 """
 
 from warehouse.columns import Table
+from warehouse.distance_tables import BAND_RELIABILITY, DISTANCES
 from warehouse.measured_tables import COSTS, RUNS
 from warehouse.story_tables import (
     CORPUS_MEASURES,
@@ -30,9 +31,11 @@ from warehouse.student_tables import (
 )
 
 __all__ = [
+    "BAND_RELIABILITY",
     "CHECKPOINTS",
     "CORPUS_MEASURES",
     "COSTS",
+    "DISTANCES",
     "EVALUATIONS",
     "GENERATIONS",
     "IMPORTS",
@@ -67,6 +70,8 @@ TABLES: dict[str, Table] = {
         SCORES,
         EVALUATIONS,
         RELIABILITY,
+        DISTANCES,
+        BAND_RELIABILITY,
         GENERATIONS,
         PROMOTIONS,
         RUNS,

@@ -35,8 +35,12 @@ from distill.evaluation.intervals import FloatArray
 from distill.evaluation.reliability import Reliability, reliability
 
 CHUNK_BYTES = 64 << 20
-BAND_EDGES = (0.5, 1.5, 3.0)
-"""Nats of the teacher's entropy that part the bands."""
+BAND_EDGES = (0.5, 1.5, 2.5)
+"""Nats of the teacher's entropy that part the bands: as open as 1.6, 4.5 and 12 equally likely ways
+on. Of the symbols of real children's stories they hold 37, 25, 24 and 15 % for a teacher of 260,000
+parameters that knows no other text, and 10, 27, 27 and 36 % for SmolLM2 135M under a prompt: every
+band a tenth or more. Other edges are other distances: raise flows.distances.DISTANCE_VERSION.
+"""
 
 NUM_BANDS = len(BAND_EDGES) + 1
 
