@@ -41,6 +41,7 @@ class Figures:
     bits_per_byte: Answer[rows.BitsPerByte]
     metrics: Answer[rows.Metric]
     reliability: Answer[rows.Bin] | None
+    band_reliability: Answer[rows.BandBin]
     told: Answer[rows.Told]
     decision: Answer[rows.Decision]
     trend: Answer[rows.Trend]
@@ -118,6 +119,9 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         reliability=ask("reliability", questions.reliability(*here), rows.Bin)
         if "reliability" in TABLES
         else None,
+        band_reliability=ask(
+            "reliability by the teacher's entropy", questions.band_reliability(*here), rows.BandBin
+        ),
         told=ask("stories side by side", story_questions.told(*here, unit), rows.Told),
         decision=ask("decision", questions.decision(*here), rows.Decision),
         trend=ask("trend", questions.trend(claim.line, claim.ordinal), rows.Trend),
