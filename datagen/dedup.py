@@ -49,28 +49,37 @@ class Repeat:
 
 
 def find_repeats(
-    texts: Sequence[str], config: DuplicateConfig, *, num_earlier: int = 0
+    texts: Sequence[str],
+    config: DuplicateConfig,
+    *,
+    num_earlier: int = 0,
+    sides: Sequence[bool] | None = None,
 ) -> list[Repeat]:
     """Of texts in order, oldest first: those that repeat an older one that stays, by place.
 
     The first `num_earlier` stay whatever they are. A text that repeats several names the oldest.
-    One that is like a refused text only, and like no text that stays, stays.
+    One that is like a refused text only, and like no text that stays, stays. With `sides`, one for
+    each text, only an older text of the other side is repeated.
     """
     bands = _shared_bands(texts, config)
     grams = lru_cache(_NUM_REMEMBERED)(lambda place: gram_set(texts[place], config))
     buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    first_of: dict[str, int] = {}
+    first_of: dict[tuple[str, bool], int] = {}
     repeats: list[Repeat] = []
     for place, text in enumerate(texts):
         mine = bands.get(place, [])
+        side = sides is not None and sides[place]
+        other = side if sides is None else not side
         if place >= num_earlier:
-            repeat = _exact(place, text, first_of) or _near(
-                place, sorted({older for band in mine for older in buckets[band]}), grams, config
+            alike = {older for band in mine for older in buckets[band]}
+            proposed = sorted(older for older in alike if sides is None or sides[older] == other)
+            repeat = _exact(place, first_of.get((text, other))) or _near(
+                place, proposed, grams, config
             )
             if repeat is not None:
                 repeats.append(repeat)
                 continue
-        first_of.setdefault(text, place)
+        first_of.setdefault((text, side), place)
         for band in mine:
             buckets[band].append(place)
     return repeats
@@ -125,8 +134,7 @@ def signatures(texts: Sequence[str], config: DuplicateConfig) -> Iterator[Hashes
         yield np.stack(slots, axis=1)
 
 
-def _exact(place: int, text: str, first_of: dict[str, int]) -> Repeat | None:
-    older = first_of.get(text)
+def _exact(place: int, older: int | None) -> Repeat | None:
     return None if older is None else Repeat(place, older, 1.0, is_exact=True)
 
 

@@ -10,6 +10,8 @@ from distill.students.presets import preset_named
 
 # Far below, logits / temperature overflow.
 _SMALLEST_TEMPERATURE = 0.01
+# Of evaluate: keys that nights of earlier versions did not have.
+_NEWER = ("num_distance_documents", "pairs_per_set")
 
 
 class _Section(BaseModel):
@@ -152,6 +154,13 @@ class EvaluateConfig(_Section):
         le=1_000_000,
         description="draws of the document bootstrap; fewer make the bounds themselves noisy",
     )
+    num_distance_documents: int = Field(
+        default=100,
+        ge=0,
+        le=100_000_000,
+        description="held-out texts of a suite, the newest first, whose every symbol is compared "
+        "with the teacher's law; each costs a pass of the teacher, every night; 0: none",
+    )
     num_samples: int = Field(ge=0, le=10_000, description="stories that the student is asked for")
     temperature: float = Field(
         ge=0, le=10, description="of the sample stories; 0 always takes the likeliest symbol"
@@ -180,10 +189,12 @@ class EvaluateConfig(_Section):
     )
 
     def identity(self) -> dict[str, Any]:
-        """What figures follow from, as JSON values. Suites are known by their digests; where
-        pairs_per_set is absent it is no part, so that recipes keep the identity that they had.
+        """What figures follow from, as JSON values. Suites are known by their digests; keys of
+        _NEWER are no part where they have their default, so that a night that was claimed before
+        there were any can go on.
         """
-        usual = {"pairs_per_set"} if self.pairs_per_set is None else set[str]()
+        fields = type(self).model_fields
+        usual = {name for name in _NEWER if getattr(self, name) == fields[name].default}
         return self.model_dump(mode="json", exclude={"suites", *usual})
 
     @field_validator("temperature")

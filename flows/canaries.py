@@ -19,7 +19,7 @@ from flows.errors import FlowsError
 from warehouse.exchange import commit_import, import_run
 from warehouse.identity import digest, digest_bytes, seed_from
 from warehouse.lake import Lake
-from warehouse.provenance import check_name
+from warehouse.provenance import MOST_OF_ORIGIN, check_name
 from warehouse.schemas import CANARIES, IMPORTS
 from warehouse.split import is_held_out, text_split_digest
 
@@ -28,7 +28,6 @@ PLANT_VERSION = 1
 # Recipes that hold out more than this share train on fewer of the planted documents.
 MOST_HELD_OUT = 0.3
 _MOST_CANARIES = 10_000
-_MOST_OF_ORIGIN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def _placed(
 def _import_row(
     row: Mapping[str, Any], canary_of: Mapping[str, Canary], request: PlantRequest, run_id: str
 ) -> dict[str, Any]:
-    origin = f"{row['origin'][: _MOST_OF_ORIGIN - 20]}, with canaries"
+    origin = f"{row['origin'][: MOST_OF_ORIGIN - 20]}, with canaries"
     changed = {**row, "run_id": run_id, "name": request.name, "origin": origin}
     canary = canary_of.get(row["doc_id"]) if row["accepted"] else None
     if canary is None:

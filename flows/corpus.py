@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from distill.students.presets import preset_named
-from flows.night import Tonight, Unit
+from flows.errors import FlowsError
+from flows.night import Tonight, Unit, shard_key
+from flows.split_age import REFUSED_DOCUMENTS, split_pass_id
 from flows.teachers import Teacher, load_tokenizer
 from warehouse.lake import Lake
-from warehouse.schemas import IMPORTS
+from warehouse.schemas import IMPORTS, VERDICTS
 from warehouse.split import is_held_out
 
 # Ids beside a text's own: start, end, and what a tokenizer puts before a first word.
@@ -145,9 +147,16 @@ def _token_counts(lake: Lake, run_id: str, teacher: Teacher) -> Mapping[str, int
 
 def training_stories(tonight: Tonight) -> list[CorpusStory]:
     """What students are trained on: each accepted text of all units once, oldest unit first, less
-    every text that is held out (nights that overlapped did not see each other's texts).
+    every text that is held out (nights that overlapped did not see each other's texts), or that
+    nearly repeats an older one which is.
     """
-    stories = [story for unit in tonight.units for story in accepted_stories(tonight, unit)]
+    refused = refused_across(tonight)
+    stories = [
+        story
+        for unit in tonight.units
+        for story in accepted_stories(tonight, unit)
+        if story.story_id not in refused
+    ]
     held_out = {story.doc_id for story in stories if story.is_held_out}
     kept = {story.doc_id: story for story in reversed(stories) if story.doc_id not in held_out}
     return list(reversed(kept.values()))
@@ -156,6 +165,38 @@ def training_stories(tonight: Tonight) -> list[CorpusStory]:
 def held_out_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     """The unit's stories that no student is trained on."""
     return [story for story in accepted_stories(tonight, unit) if story.is_held_out]
+
+
+def refused_across(tonight: Tonight) -> set[str]:
+    """The ids of stories and imported texts that nearly repeat an older one of the other side of
+    the split (split_repeats.py): they are neither trained on nor measured on. FlowsError if nobody
+    has looked yet.
+    """
+    run_id = _split_pass(tonight)
+    if run_id is None:
+        return set()
+    rows = tonight.lake.read(VERDICTS.name, run_ids=[run_id], columns=["story_id"])
+    return set(rows.column("story_id").to_pylist())
+
+
+def refused_documents(tonight: Tonight) -> set[str]:
+    """The doc_ids of the held-out ones among them: no suite of the night has them."""
+    run_id = _split_pass(tonight)
+    if run_id is None:
+        return set()
+    facts = tonight.lake.facts(VERDICTS.name, run_id)
+    return set(cast("list[str]", facts[REFUSED_DOCUMENTS]))
+
+
+def _split_pass(tonight: Tonight) -> str | None:
+    """The night's pass over the split, which must have been made if it needs one."""
+    run_id = split_pass_id(tonight)
+    if run_id is None or tonight.lake.is_committed(VERDICTS.name, shard_key(run_id, 0)):
+        return run_id
+    raise FlowsError(
+        f"{tonight.label}: expected a look for texts that stand on both sides of the split, "
+        "found none; run the stage generate first"
+    )
 
 
 def _story(row: dict[str, Any], prompt: dict[str, Any], held_out_share: float) -> CorpusStory:

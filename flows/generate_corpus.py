@@ -24,6 +24,7 @@ from flows.night import Tonight, open_night, shard_key
 from flows.numerics import writer_class
 from flows.progress import Track, track
 from flows.recipes import Recipe
+from flows.split_repeats import find_split_repeats
 from warehouse.schemas import COSTS, STORIES
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def generate_corpus(recipe: Recipe, night: str, data: Path | None = None) -> str
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         _write_missing(tonight)
         find_duplicates(tonight)
+        find_split_repeats(tonight)
         expect_diversity(tonight)
         return tonight.unit.run_id
 

@@ -19,6 +19,7 @@ from warehouse.identity import digest
 from warehouse.schemas import METRIC_COSTS
 
 _Key = tuple[str, str, str, str]
+_ALL = "all"
 
 
 @dataclass(slots=True)
@@ -44,9 +45,12 @@ class MetricCosts:
     _spent: dict[_Key, Spent] = field(default_factory=dict)
 
     @contextmanager
-    def spent_on(self, metric: str, suite: str, subject: Subject) -> Iterator[Spent]:
-        """Add what the block takes to the metric of that subject on that suite."""
-        key = (metric, suite, subject.role, subject.subject_id)
+    def spent_on(self, metric: str, suite: str, subject: Subject | None) -> Iterator[Spent]:
+        """Add what the block takes to the metric of that subject, or of all of them at once, on
+        that suite.
+        """
+        who = (subject.role, subject.subject_id) if subject else (_ALL, _ALL)
+        key = (metric, suite, *who)
         spent = self._spent.setdefault(key, Spent())
         wall_began_s, cpu_began_s = time.monotonic(), cpu_s()
         yield spent

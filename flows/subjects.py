@@ -14,7 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.capture_targets import context_ids
-from flows.corpus import CorpusStory, held_out_stories
+from flows.corpus import CorpusStory, held_out_stories, refused_documents
 from flows.night import Tonight, Unit, shard_key
 from flows.numerics import use_threads
 from flows.students import load_checked_student
@@ -61,7 +61,7 @@ def unigram_of(tonight: Tonight, training_set: TrainingSet) -> Subject:
     model = fit_unigram([d.input_ids for d in training_set.documents], space.vocab_size)
 
     def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
-        return score_unigram(model, _student_requests(space, stories), end_id=space.end_id)
+        return score_unigram(model, student_requests(space, stories), end_id=space.end_id)
 
     return Subject(UNIGRAM, UNIGRAM, digest(model.digest, space.digest), score)
 
@@ -117,11 +117,12 @@ def suite_scores(
     tonight: Tonight, kind: str, subject_id: str, units: Sequence[Unit]
 ) -> "list[DocumentScore]":
     """A subject's scores of all the units' held-out stories, each text once, in one order for
-    every subject.
+    every subject; without those that nearly repeat an older text which students are trained on.
     """
     runs = [score_run_id(tonight, kind, subject_id, unit) for unit in units]
     rows = tonight.lake.read(SCORES.name, run_ids=runs).to_pylist()
-    by_document = {row["doc_id"]: row for row in rows}
+    left_out = refused_documents(tonight)
+    by_document = {row["doc_id"]: row for row in rows if row["doc_id"] not in left_out}
     return [score_of(row) for _, row in sorted(by_document.items())]
 
 
@@ -165,7 +166,7 @@ def _student(tonight: Tonight, role: str, student: str) -> Subject:
         model, space = load_checked_student(tonight.lake, student)
         return score_documents(
             model,
-            _student_requests(space, stories),
+            student_requests(space, stories),
             end_ids=[space.end_id],
             num_tokens_per_batch=tonight.recipe.evaluate.num_tokens_per_batch,
             want_top1=True,
@@ -174,7 +175,8 @@ def _student(tonight: Tonight, role: str, student: str) -> Subject:
     return Subject(role, STUDENT, student, score)
 
 
-def _student_requests(space: "TokenSpace", stories: Sequence[CorpusStory]) -> "list[ScoreRequest]":
+def student_requests(space: "TokenSpace", stories: Sequence[CorpusStory]) -> "list[ScoreRequest]":
+    """The stories as a student reads them: after its start symbol, without a line of words."""
     from distill.evaluation.scoring import ScoreRequest
     from distill.prefix import prefix_ids
 
@@ -189,29 +191,42 @@ def _student_requests(space: "TokenSpace", stories: Sequence[CorpusStory]) -> "l
     ]
 
 
+def reference_kind(tonight: Tonight) -> str:
+    """How the teacher reads what students are compared with: under the story's prompt if it can be
+    told what to write, else after its start symbol.
+    """
+    return PROMPTED_TEACHER if tonight.teacher.allows_instructions else TEACHER
+
+
+def teacher_requests(
+    tonight: Tonight, kind: str, stories: Sequence[CorpusStory]
+) -> "list[ScoreRequest]":
+    """The stories as the teacher reads them: after its start symbol, or under their prompts."""
+    from distill.evaluation.scoring import ScoreRequest
+
+    reads = load_tokenizer(tonight.teacher)
+    is_prompted = kind == PROMPTED_TEACHER
+    return [
+        ScoreRequest(
+            doc_id=story.doc_id,
+            start_ids=np.array(
+                context_ids(tonight, reads, story) if is_prompted else [reads.start_id], np.int32
+            ),
+            symbol_ids=np.array(reads.text_ids(story.text), np.int32),
+            num_bytes=story.num_bytes,
+        )
+        for story in stories
+    ]
+
+
 def _teacher(tonight: Tonight, kind: str) -> Subject:
-    from distill.evaluation.scoring import ScoreRequest, score_documents
+    from distill.evaluation.scoring import score_documents
 
     def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
-        reads = load_tokenizer(tonight.teacher)
-        requests = [
-            ScoreRequest(
-                doc_id=story.doc_id,
-                start_ids=np.array(
-                    context_ids(tonight, reads, story)
-                    if kind == PROMPTED_TEACHER
-                    else [reads.start_id],
-                    np.int32,
-                ),
-                symbol_ids=np.array(reads.text_ids(story.text), np.int32),
-                num_bytes=story.num_bytes,
-            )
-            for story in stories
-        ]
         return score_documents(
             load_model(tonight.teacher, tonight.recipe.teacher),
-            requests,
-            end_ids=reads.end_ids,
+            teacher_requests(tonight, kind, stories),
+            end_ids=load_tokenizer(tonight.teacher).end_ids,
             num_tokens_per_batch=tonight.recipe.evaluate.num_tokens_per_batch,
             want_top1=True,
         )

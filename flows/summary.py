@@ -120,6 +120,7 @@ def _figures(tonight: Tonight) -> Iterator[RenderableType]:
         table = _suite_table(rows, suite, meaning)
         if table is not None:
             yield table
+    yield from _distances(rows)
     shares = {(row["role"], row["metric"]): row for row in rows if row["suite"] == "samples"}
     for role in ("challenger", "control"):
         if (role, "required_words") in shares:
@@ -130,6 +131,16 @@ def _figures(tonight: Tonight) -> Iterator[RenderableType]:
                 f"vocabulary ({hits['n']} stories)"
             )
     yield from _honesty(tonight)
+
+
+def _distances(rows: list[dict[str, Any]]) -> Iterator[RenderableType]:
+    found = {(r["role"], r["metric"]): r["value"] for r in rows if r["suite"] == "confirmation"}
+    for role in ("challenger", "control"):
+        if (role, "forward_kl") in found:
+            yield Text(
+                f"Distance    {role}: {found[role, 'forward_kl']:.3f} nats (KL) from its teacher, "
+                f"{found[role, 'accepted_share']:.0%} of its symbols accepted as a draft"
+            )
 
 
 def _suite_table(rows: list[dict[str, Any]], suite: str, meaning: str) -> Table | None:

@@ -69,7 +69,7 @@ COSTS = Table(
 
 METRIC_COSTS = Table(
     "metric_costs",
-    "what one metric of one subject took in one execution of the stage evaluate",
+    "what one metric took in one execution of the stage evaluate",
     1,
     False,
     ("metric", "suite", "role"),
@@ -78,10 +78,10 @@ METRIC_COSTS = Table(
             RUN,
             column("line", ID, "the recipe's name"),
             column("night", ID, "the night"),
-            column("metric", ID, "bits_per_byte (with what the same pass gives), minimal_pairs"),
+            column("metric", ID, "bits_per_byte (with what the same pass gives), distances, ..."),
             column("suite", ID, "held_out (stories of all nights), or a frozen suite's name"),
-            column("role", ID, "challenger, control, champion, unigram, teacher, ..."),
-            column("subject_id", ID, "a student, a unigram model or a teacher"),
+            column("role", ID, "challenger, control, ..., or all: of several at once"),
+            column("subject_id", ID, "a student, a unigram model or a teacher, or all"),
             column("wall_s", pa.float64(), "seconds by the clock"),
             column("cpu_s", pa.float64(), "CPU seconds of the process"),
             column(

@@ -4,7 +4,7 @@ import re
 
 from warehouse.errors import ExchangeError
 
-_MOST_OF_ORIGIN = 1_000
+MOST_OF_ORIGIN = 1_000
 _MOST_OF_LICENCE = 200
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LICENCE = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
@@ -20,9 +20,9 @@ def check_name(option: str, name: str, example: str) -> None:
 
 def check_origin(origin: str) -> None:
     """Pass if the origin is one line that can be shown; else ExchangeError."""
-    if not origin.isprintable() or not 1 <= len(origin) <= _MOST_OF_ORIGIN:
+    if not origin.isprintable() or not 1 <= len(origin) <= MOST_OF_ORIGIN:
         raise ExchangeError(
-            f"--origin {origin[:80]!a}: expected 1 to {_MOST_OF_ORIGIN} printable "
+            f"--origin {origin[:80]!a}: expected 1 to {MOST_OF_ORIGIN} printable "
             "characters on one line, as the address that it comes from"
         )
 

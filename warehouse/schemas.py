@@ -1,5 +1,5 @@
-"""Every table of the lake by name; story_tables.py, student_tables.py, suite_tables.py and
-measured_tables.py define their columns, each in one place, with its unit and meaning.
+"""Every table of the lake by name; the modules *_tables.py define their columns, each in one place,
+with its unit and meaning.
 
 A table is *content* (its rows follow from what was asked, so a killed and resumed night has the
 same ones) or *measured* (its rows hold clocks, rates and hosts). Every row carries the run that
@@ -9,6 +9,7 @@ that saw it.
 
 from warehouse.canary_tables import CANARIES, EXPOSURES
 from warehouse.columns import Table
+from warehouse.distance_tables import BAND_RELIABILITY, DISTANCES
 from warehouse.measured_tables import COSTS, METRIC_COSTS, RUNS
 from warehouse.story_tables import (
     CORPUS_MEASURES,
@@ -32,10 +33,12 @@ from warehouse.student_tables import (
 from warehouse.suite_tables import PAIR_SCORES, SUITE_PAIRS, SUITE_TEXTS
 
 __all__ = [
+    "BAND_RELIABILITY",
     "CANARIES",
     "CHECKPOINTS",
     "CORPUS_MEASURES",
     "COSTS",
+    "DISTANCES",
     "EVALUATIONS",
     "EXPOSURES",
     "GENERATIONS",
@@ -79,6 +82,8 @@ TABLES: dict[str, Table] = {
         PAIR_SCORES,
         EVALUATIONS,
         RELIABILITY,
+        DISTANCES,
+        BAND_RELIABILITY,
         GENERATIONS,
         EXPOSURES,
         PROMOTIONS,

@@ -62,8 +62,15 @@ def agreement(
             f"document {student.doc_id}: expected the likeliest ids of both, found none; "
             "score with want_top1=True"
         )
-    if not np.array_equal(space.to_teacher[student_symbols], teacher_symbols):
+    if not is_same_segmentation(space, student_symbols, teacher_symbols):
         return Agreement(0, 0)
     mapped = space.to_teacher[student.top1_ids].copy()
     mapped[student.top1_ids == space.end_id] = teacher_end_ids[0]
     return Agreement(int((mapped == teacher.top1_ids).sum()), len(mapped))
+
+
+def is_same_segmentation(
+    space: TeacherMap, student_symbols: IntArray, teacher_symbols: IntArray
+) -> bool:
+    """Whether both read a text in the same pieces, so that their positions are the same."""
+    return np.array_equal(space.to_teacher[student_symbols], teacher_symbols)

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distill.evaluation.agreement import Agreement
+from distill.evaluation.distances import NUM_BANDS, DocumentDistance
 from distill.evaluation.intervals import (
     NUM_RESAMPLES,
     Estimate,
@@ -77,6 +78,38 @@ def calibration_metric(
     if not documents:
         return None
     return _metric("ece", calibration_error(documents, seed=seed, num_resamples=num_resamples))
+
+
+def distance_metrics(
+    documents: Sequence[DocumentDistance], *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> list[Metric]:
+    """forward_kl and reverse_kl in nats, accepted_share and kept_mass per position, and ece_band_1
+    (where the teacher's entropy is lowest) to ece_band_4; n counts the documents that have such a
+    position. A figure without any is left out.
+    """
+    columns = {
+        "forward_kl": "forward_kl",
+        "reverse_kl": "reverse_kl",
+        "accepted_share": "accepted",
+        "kept_mass": "kept_mass",
+    }
+    counted = [item for item in documents if item.num_positions]
+    if not counted:
+        return []
+    num_positions = [item.num_positions for item in counted]
+    metrics = []
+    for name, column in columns.items():
+        sums = [sum(getattr(band, column) for band in item.bands) for item in counted]
+        found = _metric(name, ratio(sums, num_positions, seed=seed, num_resamples=num_resamples))
+        most = 1.0 if name in ("accepted_share", "kept_mass") else math.inf
+        metrics.append(replace(found, low=max(0.0, found.low), high=min(most, found.high)))
+    for place in range(NUM_BANDS):
+        bands = [item.bands[place] for item in counted]
+        bins = [band.reliability for band in bands if band.num_positions]
+        if bins:
+            error = calibration_error(bins, seed=seed, num_resamples=num_resamples)
+            metrics.append(_metric(f"ece_band_{place + 1}", error))
+    return metrics
 
 
 def share(metric: str, values: Values) -> Metric:

@@ -1,5 +1,6 @@
 """The pictures of a report: bars, dots with whiskers, curves. Each draws itself for a width."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,13 @@ class Whisker:
     low: float | None
     high: float | None
     words: str
+
+
+def whisker_ends(low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """The ends as they are drawn; none where one document alone gives no interval."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return None, None
+    return low, high
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Figures:
     metrics: Answer[rows.Metric]
     reliability: Answer[rows.Bin] | None
     grammar: Answer[PairFigure]
+    band_reliability: Answer[rows.BandBin]
     told: Answer[rows.Told]
     text_measures: Answer[memory_rows.TextMeasure]
     copies: Answer[memory_rows.Copy]
@@ -132,6 +133,9 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         if "reliability" in TABLES
         else None,
         grammar=ask("minimal pairs", pair_figures(*here), PairFigure),
+        band_reliability=ask(
+            "reliability by the teacher's entropy", questions.band_reliability(*here), rows.BandBin
+        ),
         told=ask("stories side by side", story_questions.told(*here, unit), rows.Told),
         text_measures=ask("texts", memory_questions.texts(*here), memory_rows.TextMeasure),
         copies=ask("copied runs", memory_questions.copies(*here), memory_rows.Copy),

@@ -21,6 +21,7 @@ from flows.errors import FlowsError
 from flows.report.answers import Asker
 from flows.report.choosing import unknown_night
 from flows.report.cost_section import cost_section
+from flows.report.distance_section import distance_section
 from flows.report.diversity_section import diversity_section, stopped_by
 from flows.report.figures import Figures, read_figures
 from flows.report.formats import glued
@@ -41,6 +42,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECTIONS = (
     decision_section,
     figures_section,
+    distance_section,
     reliability_section,
     grammar_section,
     told_section,

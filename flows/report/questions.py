@@ -117,6 +117,16 @@ def reliability(line: str, night: str) -> str:
     """)
 
 
+def band_reliability(line: str, night: str) -> str:
+    """The same by band of the teacher's entropy."""
+    return sql_text(f"""
+        SELECT role, band, min_entropy, max_entropy, bin, num_tokens, num_right, mean_confidence
+        FROM band_reliability
+        WHERE {here(line, night)} AND suite = 'confirmation'
+        ORDER BY {ROLE_ORDER}, band, bin
+    """)
+
+
 def decision(line: str, night: str) -> str:
     """The night's decision."""
     return sql_text(f"""

@@ -160,6 +160,20 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
+class BandBin:
+    """The same of the positions where the teacher's entropy lies in one band."""
+
+    role: str
+    band: int
+    min_entropy: float
+    max_entropy: float | None
+    bin: int
+    num_tokens: int
+    num_right: int
+    mean_confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The night's decision."""
 

@@ -1,6 +1,5 @@
 """The sections on what tonight's student reached: the decision and its figures."""
 
-import math
 from collections.abc import Sequence
 
 from flows.report import charts, formats, rows
@@ -14,20 +13,26 @@ _SUITES = {
     "selection": "Selection: {} held-out stories of earlier nights",
 }
 _SHARES = (
+    "accepted_share",
     "adherence",
     "ece",
+    "kept_mass",
     "minimal_pairs",
     "minimal_pairs_length_only",
     "required_words",
     "top1_agreement",
 )
 _METRICS = {
+    "accepted_share": "its symbols that the teacher would accept as a draft",
     "adherence": "words told that are in the vocabulary",
     "bits_per_byte_without_end": "bits per byte without the end symbol",
     "ece": "expected calibration error",
+    "forward_kl": "KL from teacher to student, nats per symbol",
+    "kept_mass": "the teacher's mass on the student's ids",
     "minimal_pairs": "minimal pairs that are right",
     "minimal_pairs_length_only": "minimal pairs that length alone gets right",
     "required_words": "words asked for that were told",
+    "reverse_kl": "KL from student to teacher, nats per symbol",
     "top1_agreement": "same likeliest symbol as the teacher",
 }
 
@@ -210,17 +215,12 @@ def _whiskers(found: Sequence[rows.BitsPerByte]) -> list[charts.Whisker]:
             formats.words_of_name(row.role),
             row.role,
             row.value,
-            *_drawn(row.low, row.high),
+            *charts.whisker_ends(row.low, row.high),
             formats.number(row.value),
         )
         for row in found
         if row.role in ROLES
     ]
-
-
-def _drawn(low: float, high: float) -> tuple[float | None, float | None]:
-    """The whisker's ends; none where one document alone gives no interval."""
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
 
 
 def _strong(found: Sequence[rows.BitsPerByte]) -> frozenset[int]:
@@ -261,4 +261,5 @@ def _other_block(figures: Figures) -> Block:
 
 
 def _metric_value(metric: str, value: float) -> str:
-    return formats.percent(value) if metric in _SHARES else formats.number(value)
+    is_share = metric in _SHARES or metric.startswith("ece_")
+    return formats.percent(value) if is_share else formats.number(value)

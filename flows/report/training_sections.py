@@ -168,8 +168,7 @@ def night_point(row: rows.Trend) -> NightPoint:
     return NightPoint(
         row.night,
         row.challenger,
-        row.low,
-        row.high,
+        *charts.whisker_ends(row.low, row.high),
         row.control,
         row.champion,
         bool(row.promoted),

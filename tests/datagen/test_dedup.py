@@ -193,3 +193,38 @@ def test_another_process_proposes_the_same() -> None:
         for seed in ("1", "2")
     }
     assert digests == {"99116644b65b73986321db3fb4cd79c673f3f0e2e00a42c0002d70c39b8a278a"}
+
+
+def test_with_sides_only_the_other_sides_older_text_is_repeated() -> None:
+    rng = random.Random(5)
+    words = _texts(1, 5)[0]
+    texts = [" ".join(words), *(_with_changes(words, 1, rng) for _ in range(4)), " ".join(words)]
+    sides = [True, True, False, False, True, False]
+    repeats = find_repeats(texts, CONFIG, sides=sides)
+    assert [(item.place, item.older, item.is_exact) for item in repeats] == [
+        (2, 0, False),
+        (3, 0, False),
+        (5, 0, True),
+    ]
+    assert [item.place for item in find_repeats(texts, CONFIG)] == [1, 2, 3, 4, 5]
+    assert find_repeats(texts, CONFIG, sides=[True] * 6) == []
+    assert [item.place for item in find_repeats(texts, CONFIG, sides=sides, num_earlier=4)] == [
+        4,
+        5,
+    ]
+
+
+def test_no_pair_across_the_sides_is_left() -> None:
+    """What stays has no near duplicate on the other side, as all pairs say."""
+    rng = random.Random(6)
+    texts = [
+        _with_changes(words, rng.randrange(3), rng) for words in _texts(12, 6) for _ in range(4)
+    ]
+    sides = [rng.random() < 0.4 for _ in texts]
+    refused = {item.place for item in find_repeats(texts, CONFIG, sides=sides)}
+    assert 0 < len(refused) < len(texts)
+    stays = [place for place in range(len(texts)) if place not in refused]
+    for place in stays:
+        for other in stays:
+            if sides[place] != sides[other]:
+                assert _jaccard(texts[place], texts[other], CONFIG.words_per_gram) < 0.8

@@ -83,7 +83,8 @@ def _repeat_figures(lake: Lake) -> None:
     tables["generations"] = [{**row, **copied, "text": MARKUP + row["text"]} for row in told]
     if "reliability" in TABLES:
         tables["reliability"] = rows_of(lake, "reliability", line=LINE, night=FIRST)
-    for name in ("evaluations", "reliability"):
+    tables["band_reliability"] = rows_of(lake, "band_reliability", line=LINE, night=FIRST)
+    for name in ("evaluations", "reliability", "band_reliability"):
         tables[name] = [{**row, "night": HOSTILE} for row in tables.get(name, [])]
     commit_rows(lake, "figures-of-the-hostile-night", **tables)
 

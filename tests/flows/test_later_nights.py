@@ -101,11 +101,30 @@ def test_a_challenger_meets_the_champion_on_the_same_documents(
         assert roles["champion"]["subject_id"] == champion
         assert roles["challenger"]["subject_id"] != champion
         assert len({row["suite_digest"] for row in of_suite}) == 1
+        compared = {row["role"] for row in of_suite if row["metric"] == "accepted_share"}
+        assert compared == {"challenger", "control", "champion"}
     [decision] = _rows(later.two_nights, "select * from promotions where night = '2'")
     assert decision["champion_id"] == champion
     assert decision["num_selection"] >= 4
     assert decision["num_confirmation"] >= 4
     assert f"Decision    {decision['explanation']}" in later.second.out
+
+
+def test_a_student_is_compared_with_its_teacher_once_on_each_nights_stories(later: Later) -> None:
+    """The champion's distances on the selection suite are those of the night that trained it."""
+    runs = _rows(
+        later.two_nights,
+        "select subject_id, unit, count(distinct run_id) as n from distances group by all",
+    )
+    assert {row["n"] for row in runs} == {1}
+    assert len(runs) == 2 + 1 + 2 * 2  # two students; then the champion tonight, two new ones twice
+    query = (
+        "select metric, value from evaluations where night = '{}' and suite = '{}' and role = '{}' "
+        "and metric in ('forward_kl', 'reverse_kl', 'accepted_share', 'kept_mass') order by metric"
+    )
+    then = _rows(later.two_nights, query.format("1", "confirmation", "challenger"))
+    assert _rows(later.two_nights, query.format("2", "selection", "champion")) == then
+    assert len(then) == 4
 
 
 def test_tonights_selection_suite_is_the_earlier_nights_confirmation_suite(later: Later) -> None:

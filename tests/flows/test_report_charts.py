@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from flows.report.charts import Bar, Bars, Curve, Whisker, draw_bars, draw_curves, draw_whiskers
 from flows.report.multiples import Bound, Multiple, draw_multiples
 from flows.report.panels import NightPoint, draw_nights, draw_spark
+from flows.report.rows import Trend
 from flows.report.svg import NARROW, WIDE, Drawing, Scale, chart, cut, tick_text, ticks
+from flows.report.training_sections import night_point
 
 ends = st.floats(-1e6, 1e6, allow_nan=False)
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=60)
@@ -79,6 +81,15 @@ def test_nights_without_figures_are_drawn() -> None:
     for width in (WIDE, NARROW):
         assert isinstance(draw_nights([empty], width), Drawing)
         assert isinstance(draw_spark([None, None], width), Drawing)
+
+
+def test_a_night_of_one_held_out_story_is_drawn_without_an_interval() -> None:
+    """Its bounds are infinite, as one document shows no spread."""
+    row = Trend("1", 1, 2.0, -math.inf, math.inf, 2.5, None, True, None, None, None)
+    point = night_point(row)
+    assert (point.challenger, point.low, point.high) == (2.0, None, None)
+    for width in (WIDE, NARROW):
+        assert isinstance(draw_nights([point], width), Drawing)
 
 
 @given(
