@@ -179,7 +179,7 @@ def _teacher(name: str, say: Say) -> LoadedModel:
 
     teacher = find_teacher(name, say)
     reads = load_tokenizer(teacher)
-    model = load_model(teacher, _how_to_run(name))
+    model = load_model(teacher, _how_to_run(name), can_write=False)
     check_causal(model, name)
 
     def encode(texts: Sequence[str]) -> list[list[int]]:

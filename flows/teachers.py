@@ -223,8 +223,12 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
 
 
 @lru_cache(maxsize=1)
-def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
-    """The teacher's model, float32, in eval mode, once per process."""
+def load_model(
+    teacher: Teacher, config: TeacherConfig, *, can_write: bool = True
+) -> "PreTrainedModel":
+    """The teacher's model, float32, in eval mode, once per process; one that need not write texts
+    may be of a family without room for the attention that writing wants.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -240,7 +244,7 @@ def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation=ATTENTION,
+            attn_implementation=ATTENTION if can_write else None,
             output_loading_info=True,
         )
     except Exception as exc:  # transformers raises anything over a config that it cannot follow

@@ -17,15 +17,21 @@ a good part of it.
 
 
 def check_causal(model: PreTrainedModel, name: str) -> None:
-    """Pass if another last id leaves the logits of every earlier place as they were; else raises
-    DistillError.
+    """Pass if another last id leaves the logits of every earlier place as they were; else, and if
+    the model gives no logits at all, raises DistillError.
     """
     embeddings: torch.nn.Module = model.get_input_embeddings()
     vocab_size = int(next(embeddings.parameters()).shape[0])
     ids_BT = torch.arange(_NUM_IDS).remainder(vocab_size).repeat(2, 1)
     ids_BT[1, -1] = vocab_size - 1
-    with torch.inference_mode():
-        logits_BTV = model(input_ids=ids_BT.to(model.device), use_cache=False).logits
+    try:
+        with torch.inference_mode():
+            logits_BTV = model(input_ids=ids_BT.to(model.device), use_cache=False).logits
+    except Exception as exc:  # whatever the code of its family stumbles over
+        raise DistillError(
+            f"model {name}: expected one that reads ids and gives logits, found "
+            f"{type(exc).__name__}: {exc}; name another model"
+        ) from exc
     before_BTV = logits_BTV[:, :-1].double()
     moved = (before_BTV[0] - before_BTV[1]).abs().max().item()
     if not moved <= _TOLERANCE * before_BTV.abs().max().item():

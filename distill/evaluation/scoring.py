@@ -30,6 +30,8 @@ from distill.evaluation.windows import Span, spans_of
 
 IntArray = npt.NDArray[np.int32]
 
+# What a config calls the ids that its model reads at most; MPT has a name of its own.
+_LIMITS = ("max_position_embeddings", "max_seq_len")
 _LOG_SOFTMAX_ROWS = 256  # float64 rows at a time: 100 MB at 49k ids
 
 
@@ -158,8 +160,9 @@ def window_length(model: PreTrainedModel, max_window: int | None = None) -> int 
     """Ids that are read at once: the model's positions, or max_window if that is less; None where
     neither sets a limit.
     """
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    limits = [length for length in (limit, max_window) if length is not None and length > 0]
+    config = model.config.get_text_config()
+    own = (getattr(config, name, None) for name in _LIMITS)
+    limits = [length for length in (*own, max_window) if length is not None and length > 0]
     return min(limits, default=None)
 
 

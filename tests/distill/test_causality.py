@@ -36,6 +36,13 @@ def test_an_encoder_is_refused() -> None:
         check_causal(bert(is_decoder=False), "mine")
 
 
+def test_a_model_that_cannot_read_is_refused() -> None:
+    model = bert(is_decoder=True)
+    del model.bert.encoder
+    with pytest.raises(DistillError, match="model mine: expected one that reads ids"):
+        check_causal(model, "mine")
+
+
 def test_a_model_that_gives_no_numbers_is_refused() -> None:
     model = bert(is_decoder=True)
     with torch.no_grad():
