@@ -2,7 +2,7 @@
 that library (the extra `eval`).
 
     from lm_eval import simple_evaluate
-    simple_evaluate(model=StudentLM(model, space), tasks=[...], task_manager=...)
+    simple_evaluate(model=student_lm(model, space), tasks=[...], task_manager=...)
 
 What every request is read after: the start symbol, as in training; lm_eval's own class for
 transformers puts it there only before an empty context, unless it is told add_bos_token=True. A
@@ -11,15 +11,17 @@ without the end symbol, in our windows: equal to lm_eval's where the text fits o
 not, lm_eval predicts the first symbol of each further window from a single one.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any, Protocol
 
 import numpy as np
-from lm_eval.api.model import LM
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from distill.errors import DistillError
+from distill.evaluation.metrics import Metric
 from distill.evaluation.scoring import DocumentScore, ScoreRequest, score_documents, window_length
 from distill.sample import Sampling, StorySpace, sample_stories
 from warehouse.identity import seed_from
@@ -27,6 +29,7 @@ from warehouse.identity import seed_from
 MAX_NEW_TOKENS = 256
 """Of a task that does not say max_gen_toks; lm_eval's own default."""
 
+_NORMAL_97_5 = NormalDist().inv_cdf(0.975)
 _KNOWN = {"until", "do_sample", "temperature", "top_k", "max_gen_toks"}
 
 
@@ -38,18 +41,54 @@ class Request(Protocol):
         """What the method is asked for."""
 
 
-class StudentLM(LM):  # type: ignore[misc, unused-ignore]
-    """A model and its token space as an lm_eval model. `seed`: of tasks that ask for draws."""
+def student_lm(
+    model: PreTrainedModel, space: StorySpace, *, num_tokens_per_batch: int = 2048, seed: int = 0
+) -> Any:
+    """The model and its token space as an object that simple_evaluate takes as its model. `seed`:
+    of tasks that ask for draws. DistillError if lm_eval is not installed.
+    """
+    try:
+        from lm_eval.api.model import LM
+    except ImportError as exc:
+        raise DistillError(
+            "expected the package lm_eval here, found none; install stillhouse with its extra: pip "
+            "install 'stillhouse[eval]'"
+        ) from exc
+
+    class StudentLM(Answers, LM):  # type: ignore[misc, unused-ignore]
+        """lm_eval asks whether it is one of its models."""
+
+        def __init__(self) -> None:
+            LM.__init__(self)
+            Answers.__init__(self, model, space, num_tokens_per_batch, seed)
+
+    return StudentLM()
+
+
+def task_metrics(answered: Mapping[str, Any]) -> list[Metric]:
+    """What simple_evaluate returned, as the rows that all other figures have: named task/metric,
+    with 95 % bounds from lm_eval's standard error (infinite where it states none).
+    """
+    metrics = []
+    for task, values in sorted(answered["results"].items()):
+        n = int(answered["n-samples"][task]["effective"])
+        for key, value in values.items():
+            name, comma, chosen = key.partition(",")
+            if not comma or name.endswith("_stderr") or not isinstance(value, int | float):
+                continue
+            spread = values.get(f"{name}_stderr,{chosen}")
+            half = _NORMAL_97_5 * spread if isinstance(spread, int | float) else math.inf
+            label = f"{task}/{name}" if chosen == "none" else f"{task}/{key}"
+            metrics.append(Metric(label, float(value), value - half, value + half, n))
+    return metrics
+
+
+class Answers:
+    """What a student says to the three kinds of request that lm_eval has."""
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        space: StorySpace,
-        *,
-        num_tokens_per_batch: int = 2048,
-        seed: int = 0,
+        self, model: PreTrainedModel, space: StorySpace, num_tokens_per_batch: int, seed: int
     ) -> None:
-        super().__init__()
         self._model, self._space = model, space
         self._num_tokens_per_batch, self._seed = num_tokens_per_batch, seed
         self._num_positions = window_length(model)

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from distill.evaluation.intervals import bits_per_byte_point
+from distill.evaluation.metrics import Metric
 from distill.evaluation.scoring import DocumentScore, ScoreRequest, score_documents
 from distill.tokens import TokenSpace, make_space
 from tests.tiny_teacher import VOCAB_SIZE, make_stories
@@ -25,9 +26,9 @@ STORIES = make_stories(20, seed=11)
 
 def harness_of(model: PreTrainedModel, space: TokenSpace) -> Any:
     pytest.importorskip("lm_eval", reason="needs the extra `eval`: make test-eval")
-    from distill.evaluation.harness import StudentLM
+    from distill.evaluation.harness import student_lm
 
-    return StudentLM(model, space)
+    return student_lm(model, space)
 
 
 def lm_evals_own(folder: Path, **settings: Any) -> Any:
@@ -239,6 +240,8 @@ def test_tasks_of_local_files_give_a_student_the_figures_of_its_folder(
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
+    from distill.evaluation.harness import task_metrics
+
     write_tasks(tmp_path)
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
 
@@ -246,8 +249,10 @@ def test_tasks_of_local_files_give_a_student_the_figures_of_its_folder(
         done = simple_evaluate(
             model=subject, tasks=list(TASKS), task_manager=manager, bootstrap_iters=0
         )
+        told.append(task_metrics(done))
         return dict(done["results"])
 
+    told: list[list[Metric]] = []
     found, expected = answers(bridge), answers(theirs)
     # With add_bos_token its rolling likelihood counts the start symbol as text, so without.
     expected["story_text"] = answers(lm_evals_own(tiny_teacher_folder, add_bos_token=False))[
@@ -262,3 +267,14 @@ def test_tasks_of_local_files_give_a_student_the_figures_of_its_folder(
     assert ours == pytest.approx(
         bits_per_byte_point(nats, [score.num_bytes for score in scores]), abs=1e-6
     )
+    rows = {row.metric: row for row in told[0]}
+    assert set(rows) == {
+        "story_pairs/acc",
+        "story_text/bits_per_byte",
+        "story_text/word_perplexity",
+        "story_ends/exact_match",
+    }
+    assert rows["story_pairs/acc"].n == len(STORIES)
+    assert rows["story_text/bits_per_byte"].value == ours
+    low, high = rows["story_pairs/acc"].low, rows["story_pairs/acc"].high
+    assert low <= rows["story_pairs/acc"].value <= high
