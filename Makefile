@@ -21,7 +21,7 @@ ifneq ($(DATA),)
 export STILLHOUSE_DATA := $(DATA)
 endif
 
-.PHONY: help run test test-browser test-house test-kill test-vllm check lint types wheel docs bench constraints clean FORCE
+.PHONY: help run test test-browser test-eval test-house test-kill test-vllm check lint types wheel docs bench constraints clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -48,7 +48,11 @@ test-browser: $(DEV_STAMP) ## open the night's report in headless Chromium (Debi
 		echo "chromium could not be installed: the browser tests will say so"
 	$(BIN)/python -m pytest -m browser -rs
 
-check: lint types wheel test test-browser ## all that CI runs: every test but the soak
+test-eval: $(DEV_STAMP) ## figures against lm_eval, and its tasks asked of a student
+	@$(PIP) install -c constraints.txt -e '.[eval]'
+	$(BIN)/python -m pytest -m eval -rs
+
+check: lint types wheel test test-browser test-eval ## all that CI runs: every test but the soak
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-house test-kill
 
 test-house: $(DEV_STAMP) ## nights under a Prefect server and worker, as `stillhouse up` starts them
@@ -90,7 +94,7 @@ clean: ## remove .venv, builds and tool caches; lakes and teachers stay
 # Not part of a set-up: needs uv on the PATH. torch's CUDA packages are left out, because the CPU
 # build does not have them and a version of theirs would be a promise that nobody has tested.
 constraints: ## write constraints.txt anew after a change of pyproject.toml
-	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra browser --extra dev \
+	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra browser --extra dev --extra eval \
 		--no-header --no-annotate --output-file constraints.txt pyproject.toml
 	sed -E '/^(cuda|nvidia|triton)/d; s/ *;.*//' constraints.txt > constraints.tmp
 	mv constraints.tmp constraints.txt

@@ -9,6 +9,7 @@ import typer
 from flows.commands import (
     canaries,
     corpus,
+    evaluate,
     house,
     lake,
     night,
@@ -29,7 +30,18 @@ app = typer.Typer(
     epilog="Start with `stillhouse run quickstart`, then "
     '`stillhouse sql "select * from leaderboard"`.',
 )
-for part in (night, house, report, lake, corpus, suites, canaries, vocabulary, teacher):
+for part in (
+    night,
+    evaluate,
+    house,
+    report,
+    lake,
+    corpus,
+    suites,
+    canaries,
+    vocabulary,
+    teacher,
+):
     app.add_typer(part.app)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -118,5 +119,5 @@ def track(label: str, total: int, unit: str) -> Iterator[Track]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"{label} ({unit})", total=total, rate="")
+        task = bar.add_task(escape(f"{label} ({unit})"), total=total, rate="")
         yield Track(label, total, unit, bar, task)

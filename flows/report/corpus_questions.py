@@ -54,6 +54,10 @@ def origins(runs: Sequence[tuple[str, str, str]], student_id: str | None) -> str
             JOIN sources USING (kind, source)
             GROUP BY texts.doc_id
         ),
+        brought AS (
+            SELECT run_id, any_value(origin) AS origin, any_value(licence) AS licence FROM imports
+            GROUP BY run_id
+        ),
         counted AS (
             SELECT
                 firsts.place,
@@ -73,20 +77,15 @@ def origins(runs: Sequence[tuple[str, str, str]], student_id: str | None) -> str
                 SELECT string_agg(DISTINCT family, ', ' ORDER BY family) FROM prompts
                 WHERE list_contains(sources.run_ids, prompts.run_id)
             ) AS family,
-            (
-                SELECT any_value(origin) FROM imports
-                WHERE list_contains(sources.run_ids, imports.run_id)
-            ) AS origin,
-            (
-                SELECT any_value(licence) FROM imports
-                WHERE list_contains(sources.run_ids, imports.run_id)
-            ) AS licence,
+            brought.origin,
+            brought.licence,
             coalesce(counted.num_texts, 0) AS num_texts,
             coalesce(counted.num_words, 0) AS num_words,
             coalesce(counted.num_trained, 0) AS num_trained,
             coalesce(counted.num_trained_tokens, 0) AS num_trained_tokens
         FROM sources
         LEFT JOIN counted ON counted.place = sources.place
+        LEFT JOIN brought ON brought.run_id = sources.run_ids[1]
         ORDER BY sources.place
     """)
 

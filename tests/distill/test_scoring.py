@@ -173,7 +173,7 @@ def refused(changes: dict[str, object]) -> ScoreRequest:
             "document d: expected symbols without the end",
         ),
         ({"num_bytes": 0}, "document d: expected at least 1 byte"),
-        ({"symbol_ids": np.full(63, 7, np.int32)}, "at most 64 ids .* found 65"),
+        ({"start_ids": np.full(64, 7, np.int32)}, "context of fewer than 64 ids .* found 64"),
     ],
 )
 def test_a_document_that_cannot_be_scored_is_named(
