@@ -9,6 +9,10 @@ from flows.report.questions import MAX_NIGHTS
 
 MAX_SHARD_GROUPS = 24
 MAX_NIGHT_SOURCES = 12
+_TEXTS = (
+    "SELECT run_id, doc_id, num_words FROM accepted_stories "
+    "UNION ALL SELECT run_id, doc_id, num_words FROM imports WHERE accepted"
+)
 
 
 def measures(passes: Mapping[str, str]) -> str:
@@ -42,9 +46,7 @@ def origins(runs: Sequence[tuple[str, str, str]], student_id: str | None) -> str
             GROUP BY kind, source
         ),
         texts AS (
-            SELECT run_id, doc_id, num_words FROM accepted_stories
-            UNION ALL
-            SELECT run_id, doc_id, num_words FROM imports WHERE accepted
+            {_TEXTS}
         ),
         firsts AS (
             SELECT
