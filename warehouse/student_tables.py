@@ -138,7 +138,7 @@ EVALUATIONS = Table(
             column("line", ID, "the recipe's name"),
             column("night", ID, "the night of the evaluation"),
             column("role", ID, "challenger, control, champion, unigram, teacher, prompted_teacher"),
-            column("suite", ID, "selection, confirmation, samples or canaries"),
+            column("suite", ID, "selection, confirmation, samples, canaries, or a frozen suite"),
             column("suite_digest", ID, "digest of the suite's sorted doc ids"),
             column(
                 "metric", ID, "bits_per_byte, bits_per_byte_without_end, top1_agreement, ece, ..."
