@@ -3,6 +3,7 @@ program.
 """
 
 import json
+import math
 import sys
 from typing import Any, Literal
 
@@ -31,9 +32,15 @@ def write_rows(rows: pa.Table, form: Format) -> None:
         _write_csv(rows)
     elif form == "json":
         for row in rows.to_pylist():
-            print(json.dumps(row, ensure_ascii=False, default=str))
+            finite = {name: _finite(value) for name, value in row.items()}
+            print(json.dumps(finite, ensure_ascii=False, default=str))
     else:
         Console().print(_table(rows))
+
+
+def _finite(value: object) -> object:
+    """The value, or None for a number that JSON has no word for: a bound that is not there."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_csv(rows: pa.Table) -> None:

@@ -144,8 +144,8 @@ EVALUATIONS = Table(
                 "metric", ID, "bits_per_byte, bits_per_byte_without_end, top1_agreement, ece, ..."
             ),
             column("value", pa.float64(), "point estimate"),
-            column("low", pa.float64(), "2.5 % bound"),
-            column("high", pa.float64(), "97.5 % bound"),
+            column("low", pa.float64(), "2.5 % bound; -infinity where there is no interval"),
+            column("high", pa.float64(), "97.5 % bound; infinity where there is no interval"),
             column("n", pa.int64(), "documents (or positions, or stories) behind the value"),
         ]
     ),
