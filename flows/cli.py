@@ -6,7 +6,7 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 
 import typer
 
-from flows.commands import corpus, house, lake, night, report, teacher, vocabulary
+from flows.commands import champion, corpus, house, lake, night, report, teacher, vocabulary
 
 app = typer.Typer(
     name="stillhouse",
@@ -19,7 +19,7 @@ app = typer.Typer(
     epilog="Start with `stillhouse run quickstart`, then "
     '`stillhouse sql "select * from leaderboard"`.',
 )
-for part in (night, house, report, lake, corpus, vocabulary, teacher):
+for part in (night, house, report, lake, champion, corpus, vocabulary, teacher):
     app.add_typer(part.app)
 
 
