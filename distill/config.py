@@ -212,11 +212,12 @@ class PromoteConfig(_Section):
     """When a challenger takes the champion's place."""
 
     margin_share: float = Field(
-        default=0.005,
+        default=0.0265,
         ge=0,
         lt=1,
-        description="share of the champion's bits per byte that a gain must exceed; "
-        "below the spread between seeds, luck is promoted",
+        description="share of the champion's bits per byte that a gain must exceed; the default "
+        "is the smallest at which one seed of a recipe takes another's place in at most 5 % of the "
+        "nights of 500 documents (16 small students); lower ones promote lucky seeds",
     )
     min_documents: int = Field(
         default=30,

@@ -166,11 +166,12 @@ def test_a_decision_has_the_columns_of_the_promotions_table() -> None:
     assert set(asdict(judge(pair(1.0), pair(1.0)))) == columns
 
 
-def test_default_margin_is_half_a_percent_of_the_champions_figure() -> None:
+def test_the_default_margin_is_what_seeds_of_one_recipe_ask_for() -> None:
+    """tests/bench/results/promotion.md"""
     found = decide(
         PromoteConfig(max_left_out_share=0.2),
-        Contest("new", "old", pair(1.98), pair(1.98)),
+        Contest("new", "old", pair(1.94), pair(1.94)),
         seed=0,
     )
-    assert found.margin == pytest.approx(0.01)
+    assert found.margin == pytest.approx(0.0265 * CHAMPION_BITS)
     assert found.reason == "better"

@@ -64,12 +64,13 @@ def test_a_measured_students_card_has_its_figures_as_model_index(data: Path, rol
         expected = _figures(lake, row["student_id"])
     folder = data / "models" / row["student_id"]
     results = _results(folder / CARD_FILE)
-    found = {(result.dataset_split, result.metric_type): result for result in results}
+    found = {(f"{result.dataset_split}", result.metric_type): result for result in results}
     assert found.keys() == expected.keys()
     assert ("confirmation", "bits_per_byte") in found
     for key, result in found.items():
         figure = expected[key]
         assert result.metric_value == pytest.approx(figure["value"], abs=1e-6)
+        assert result.metric_args is not None
         assert result.metric_args["n"] == figure["n"]
         assert result.metric_args["low_95"] == pytest.approx(figure["low"], abs=1e-6)
         assert result.dataset_revision == figure["suite_digest"]
@@ -86,8 +87,8 @@ def test_a_measured_students_card_has_its_figures_as_model_index(data: Path, rol
 
 def test_a_student_that_no_night_measured_has_a_card_without_figures() -> None:
     text = model_card(FACTS)
-    card = ModelCard(text)
-    assert card.data.to_dict() == {
+    head: dict[str, object] = ModelCard(text).data.to_dict()  # type: ignore[no-untyped-call]
+    assert head == {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["stillhouse", "distillation"],
