@@ -212,7 +212,7 @@ class PromoteConfig(_Section):
     """When a challenger takes the champion's place."""
 
     margin_share: float = Field(
-        default=0.0265,
+        default=0.027,
         ge=0,
         lt=1,
         description="share of the champion's bits per byte that a gain must exceed; the default "
