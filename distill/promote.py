@@ -27,6 +27,7 @@ from distill.evaluation.intervals import (
     paired_difference,
     smallest_difference,
 )
+from distill.gates import Gate, at_most, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,6 @@ class PairedScores:
             seed=seed,
             num_resamples=num_resamples,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """A condition that a challenger must meet whatever its bits per byte."""
-
-    name: str
-    value: float
-    limit: float
-    ok: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +110,15 @@ class _Figures:
     smallest: float | None = None
 
 
-def at_most(name: str, value: float, limit: float) -> Gate:
-    """The gate that a value must not exceed; NaN breaks it."""
-    return Gate(name, value, limit, value <= limit)
-
-
-def at_least(name: str, value: float, limit: float) -> Gate:
-    """The gate that a value must reach; NaN breaks it."""
-    return Gate(name, value, limit, value >= limit)
-
-
 def decide(
     config: PromoteConfig, contest: Contest, *, seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> Decision:
     """The decision of one night; `reason` is the first that holds of:
 
-    gate:NAME (a broken gate; gate:finite_scores for a NaN or infinite score), first_student,
-    too_few_documents, not_better (selection set), not_confirmed (confirmation set), better. Raises
-    DistillError if an empty place comes with a selection set.
+    gate:NAME (the first broken gate, while the explanation names them all; gate:finite_scores for a
+    NaN or infinite score), first_student, too_few_documents, not_better (selection set),
+    not_confirmed (confirmation set), better. Raises DistillError if an empty place comes with a
+    selection set.
     """
     if contest.champion_id is None and contest.selection is not None:
         raise DistillError(
@@ -148,8 +130,8 @@ def decide(
     num_unsound = sum(not pair.is_finite for pair in pairs)
     gates.append(at_most("finite_scores", num_unsound, 0))
     figures = _Figures() if num_unsound else _figures(config, contest, seed, num_resamples)
-    broken = next((gate for gate in gates if not gate.ok), None)
-    reason = f"gate:{broken.name}" if broken else _reason(config, contest, figures)
+    broken = [gate for gate in gates if not gate.ok]
+    reason = f"gate:{broken[0].name}" if broken else _reason(config, contest, figures)
     return _row(config, contest, figures, reason, broken)
 
 
@@ -199,7 +181,11 @@ def _reason(config: PromoteConfig, contest: Contest, figures: _Figures) -> str:
 
 
 def _row(
-    config: PromoteConfig, contest: Contest, figures: _Figures, reason: str, broken: Gate | None
+    config: PromoteConfig,
+    contest: Contest,
+    figures: _Figures,
+    reason: str,
+    broken: Sequence[Gate],
 ) -> Decision:
     estimate = figures.selection
     return Decision(
@@ -220,10 +206,14 @@ def _row(
 
 
 def _sentence(
-    config: PromoteConfig, contest: Contest, figures: _Figures, reason: str, broken: Gate | None
+    config: PromoteConfig,
+    contest: Contest,
+    figures: _Figures,
+    reason: str,
+    broken: Sequence[Gate],
 ) -> str:
-    if broken is not None:
-        return f"kept: gate {broken.name} is broken ({broken.value:g}, limit {broken.limit:g})"
+    if broken:
+        return f"kept: {told(broken)}"
     if reason == "first_student":
         return "promoted: the line had no champion, so its first whole student takes the place"
     if reason == "too_few_documents":

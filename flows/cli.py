@@ -8,6 +8,7 @@ import typer
 
 from flows.commands import (
     canaries,
+    champion,
     corpus,
     evaluate,
     house,
@@ -36,6 +37,7 @@ for part in (
     house,
     report,
     lake,
+    champion,
     corpus,
     suites,
     canaries,

@@ -13,15 +13,17 @@ from prefect.runtime import flow_run
 
 from flows.artifacts import show_night
 from flows.capture_targets import capture_targets
+from flows.champions import link_champion
 from flows.defaults import lake_folder, night_label
 from flows.errors import CorpusRefused, FlowsError, TransientError
 from flows.evaluate_student import evaluate_student
 from flows.generate_corpus import generate_corpus
 from flows.night import Tonight, open_night
-from flows.promote_student import promote_student, read_decision, show_champion
+from flows.promote_student import promote_student, read_decision
 from flows.recipes import Recipe
 from flows.report.page import write_report
 from flows.stages import STAGES, Stage
+from flows.student_cards import write_cards
 from flows.students import student_folder
 from flows.teachers import find_teacher
 from flows.train_student import train_student
@@ -80,10 +82,11 @@ def nightly(
 
 
 def close_night(tonight: Tonight) -> None:
-    """Make what follows from the lake, if a kill left it undone: the champion's link, the catalog,
-    the report.
+    """Make what follows from the lake, if a kill left it undone: the champion's link, the students'
+    cards, the catalog, the report.
     """
-    show_champion(tonight)
+    link_champion(tonight.lake, tonight.claim.line)
+    write_cards(tonight.lake, tonight.claim.line, tonight.claim.night)
     if not tonight.lake.is_published():
         tonight.lake.publish()
     write_report(tonight.lake, tonight.claim.line, tonight.claim.night)

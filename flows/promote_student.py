@@ -3,7 +3,6 @@ the swap.
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,24 +11,22 @@ from typing import Any
 import pyarrow as pa
 from prefect import flow
 
-from distill.promote import (
-    Contest,
-    Decision,
-    Gate,
-    PairedScores,
-    at_most,
-    champion_changed,
-    decide,
-)
+from distill.gates import Gate, at_most
+from distill.promote import Contest, Decision, PairedScores, champion_changed, decide
 from flows.defaults import lake_folder
 from flows.errors import FlowsError
+from flows.gates import judged_gates
 from flows.measured import measured_stage
-from flows.night import Tonight, Unit, open_night
+from flows.night import Tonight, Unit, open_night, shard_key
 from flows.recipes import Recipe
-from flows.students import student_folder
+from flows.students import load_checked_student
 from flows.subjects import STUDENT, suite_scores
 from flows.train_student import CHALLENGER, CONTROL
+from warehouse.errors import ChampionChangedError
 from warehouse.identity import digest
+from warehouse.lake import Lake
+from warehouse.ledger import Night
+from warehouse.nights import ChampionChange
 from warehouse.schemas import CHECKPOINTS, EVALUATIONS, PROMOTIONS
 
 STAGE_VERSION = 1
@@ -42,7 +39,7 @@ def promote_student(recipe: Recipe, night: str, data: Path | None = None) -> boo
     with open_night(recipe, night, lake_folder(data), logger.info) as tonight:
         if read_decision(tonight) is None:
             with measured_stage(tonight, "promote"):
-                _decide_and_swap(tonight)
+                _decide(tonight)
         else:
             logger.info("decision: it is made")
         decision = read_decision(tonight)
@@ -56,20 +53,24 @@ def read_decision(tonight: Tonight) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def show_champion(tonight: Tonight) -> None:
-    """Let `champion/<line>` name the champion's folder, for people and programs that do not ask the
-    manifest.
+def commit_decision(lake: Lake, claim: Night, run_id: str, decision: Decision) -> None:
+    """Commit the night's decision and, in the same transaction, the champion's change; a challenger
+    that met another champion than there is by now is not promoted.
+
+    Once in the lake it stays: a second run of the night changes nothing. FlowsError if the one to
+    be promoted is not whole.
     """
-    student = tonight.lake.manifest.champion(tonight.claim.line)
-    if student is None:
-        return
-    folder = student_folder(tonight.lake, student)
-    link = tonight.lake.root / "champion" / tonight.claim.line
-    link.parent.mkdir(exist_ok=True)
-    fresh = link.with_name(f".{link.name}-{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(Path("..") / folder.relative_to(tonight.lake.root))
-    os.replace(fresh, link)
+    change = None
+    if decision.promoted:
+        load_checked_student(lake, decision.challenger_id)
+        change = ChampionChange(claim.line, claim.night, claim.champion_id, decision.challenger_id)
+    try:
+        lake.commit_shard(
+            run_id, 0, {PROMOTIONS.name: _row(claim, run_id, decision)}, champion=change
+        )
+    except ChampionChangedError:
+        kept = champion_changed(decision, lake.manifest.champion(claim.line))
+        lake.commit_shard(run_id, 0, {PROMOTIONS.name: _row(claim, run_id, kept)})
 
 
 def _run_id(tonight: Tonight) -> str:
@@ -78,33 +79,21 @@ def _run_id(tonight: Tonight) -> str:
     return digest("promote", STAGE_VERSION, claim.line, claim.night, asked)
 
 
-def _decide_and_swap(tonight: Tonight) -> None:
-    """The swap comes first, and is idempotent: no row speaks of a swap that did not happen."""
-    claim, config = tonight.claim, tonight.recipe.evaluate
+def _decide(tonight: Tonight) -> None:
+    config = tonight.recipe.evaluate
     decision = decide(
         tonight.recipe.promote,
         _contest(tonight),
         seed=config.seed,
         num_resamples=config.num_resamples,
     )
-    manifest = tonight.lake.manifest
-    if decision.promoted and not manifest.swap_champion(
-        claim.line, expected=claim.champion_id, new=decision.challenger_id, night=claim.night
-    ):
-        decision = champion_changed(decision, manifest.champion(claim.line))
-    run_id = _run_id(tonight)
-    tonight.lake.commit_shard(run_id, 0, {PROMOTIONS.name: _row(tonight, run_id, decision)})
+    commit_decision(tonight.lake, tonight.claim, _run_id(tonight), decision)
 
 
 def _contest(tonight: Tonight) -> Contest:
     """What the night's evaluations say, by role; FlowsError if there are none."""
-    rows = tonight.lake.read(EVALUATIONS.name, columns=["line", "night", "role", "subject_id"])
-    here = (tonight.claim.line, tonight.claim.night)
-    students = {
-        row["role"]: row["subject_id"]
-        for row in rows.to_pylist()
-        if (row["line"], row["night"]) == here
-    }
+    figures = _figures(tonight)
+    students = {row["role"]: row["subject_id"] for row in figures}
     if CHALLENGER not in students:
         raise FlowsError(
             f"{tonight.label}: expected figures of the challenger, found none; "
@@ -120,8 +109,27 @@ def _contest(tonight: Tonight) -> Contest:
         if champion is None
         else _paired(tonight, students[CHALLENGER], other, earlier),
         confirmation=_paired(tonight, students[CHALLENGER], other, tonight.units[-1:]),
-        gates=[_left_out_gate(tonight, students[CHALLENGER])],
+        gates=[
+            _left_out_gate(tonight, students[CHALLENGER]),
+            *judged_gates(
+                tonight.recipe.promote, [row for row in figures if row["role"] == CHALLENGER]
+            ),
+        ],
     )
+
+
+def _figures(tonight: Tonight) -> list[dict[str, Any]]:
+    """The night's rows of evaluations; of those that two versions of the program measured, the ones
+    that were committed last.
+    """
+    claim, since = tonight.claim, tonight.lake.manifest.ledger().since
+    rows = tonight.lake.query(
+        "SELECT run_id, role, subject_id, suite, metric, value FROM evaluations "
+        "WHERE line = ? AND night = ?",
+        [claim.line, claim.night],
+    ).to_pylist()
+    rows.sort(key=lambda row: since.get((EVALUATIONS.name, shard_key(row["run_id"], 0)), 0))
+    return list({(row["role"], row["suite"], row["metric"]): row for row in rows}.values())
 
 
 def _paired(
@@ -147,11 +155,6 @@ def _left_out_gate(tonight: Tonight, challenger: str) -> Gate:
     return at_most("left_out_share", share, tonight.recipe.promote.max_left_out_share)
 
 
-def _row(tonight: Tonight, run_id: str, decision: Decision) -> pa.Table:
-    row = {
-        "line": tonight.claim.line,
-        "night": tonight.claim.night,
-        "run_id": run_id,
-        **asdict(decision),
-    }
+def _row(claim: Night, run_id: str, decision: Decision) -> pa.Table:
+    row = {"line": claim.line, "night": claim.night, "run_id": run_id, **asdict(decision)}
     return pa.Table.from_pylist([row], schema=PROMOTIONS.schema)

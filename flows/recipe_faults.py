@@ -8,7 +8,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -32,9 +32,12 @@ def check_numbers(values: object, model: type[BaseModel], section: str = "") -> 
         return
     for name, field in model.model_fields.items():
         key, value = f"{section}{name}", values.get(name)
-        inner = _section(field)
+        inner, item = _section(field), item_of(field)
         if inner is not None:
             check_numbers(value, inner, f"{key}.")
+        elif item is not None and isinstance(value, list | tuple):
+            for place, each in enumerate(value):
+                check_numbers(each, item, f"{key}.{place}.")
         elif isinstance(value, str | bool) and _number(field) is not None:
             raise ValueError(f"{key} = {shown(value)}: expected {_expected(field)}")
 
@@ -59,6 +62,9 @@ def _told(fault: Mapping[str, Any], recipe: type[BaseModel]) -> str:
         return f"{f'section [{key}]' if is_section else f'key {key}'} is missing: add it"
     if is_section and kind == "model_type":
         return f"{key} = {shown(fault['input'])}: expected a section, [{key}] and its keys below it"
+    if kind in ("tuple_type", "model_type") and _items(places, recipe):
+        name = _plain(".".join(str(place) for place in places if isinstance(place, str)))
+        return f"{key} = {shown(fault['input'])}: expected [[{name}]] and its keys below it"
     if kind == "value_error":
         said = str(fault["ctx"]["error"])
         return f"{key}: {said}" if key else said
@@ -68,26 +74,48 @@ def _told(fault: Mapping[str, Any], recipe: type[BaseModel]) -> str:
 
 
 def _hint(places: Sequence[int | str], recipe: type[BaseModel]) -> str:
-    above = _field(places[:-1], recipe)
-    model = recipe if above is None else _section(above)
+    model = _model(places[:-1], recipe)
     known = sorted(model.model_fields) if model else []
     near = difflib.get_close_matches(str(places[-1]), known, n=1)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 
 
 def _field(places: Sequence[int | str], recipe: type[BaseModel]) -> FieldInfo | None:
-    """The field at that place; None at the top, and where there is none."""
+    """The field at that place; None at the top, for an item of a list, and where there is none."""
+    model = _model(places[:-1], recipe)
+    return model.model_fields.get(str(places[-1])) if model and places else None
+
+
+def _model(places: Sequence[int | str], recipe: type[BaseModel]) -> type[BaseModel] | None:
+    """The section at that place: the recipe at the top, and None where there is none."""
     model: type[BaseModel] | None = recipe
-    field = None
+    items: type[BaseModel] | None = None
     for place in places:
-        field = model.model_fields.get(str(place)) if model else None
-        model = _section(field) if field else None
-    return field
+        if isinstance(place, int):
+            model, items = items, None
+            continue
+        field = model.model_fields.get(place) if model else None
+        model, items = (_section(field), item_of(field)) if field else (None, None)
+    return model
+
+
+def _items(places: Sequence[int | str], recipe: type[BaseModel]) -> bool:
+    """Whether a list of sections is at that place, or one of its items."""
+    field = _field([place for place in places if isinstance(place, str)], recipe)
+    return field is not None and item_of(field) is not None
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def item_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a list's items, where those are sections of their own; else None."""
+    if get_origin(field.annotation) not in (tuple, list):
+        return None
+    first = get_args(field.annotation)[0]
+    return first if isinstance(first, type) and issubclass(first, BaseModel) else None
 
 
 def _number(field: FieldInfo) -> type | None:

@@ -33,6 +33,7 @@ from distill.config import (
 from distill.students.presets import preset_named
 from flows.budget import BudgetConfig
 from flows.errors import FlowsError
+from flows.gates import check_gates
 from flows.recipe_faults import check_numbers, first_fault
 
 _STORY_SHARE = 0.75
@@ -169,6 +170,11 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _gates_name_figures(self) -> Self:
+        check_gates(self.promote, self.evaluate)
+        return self
+
+    @model_validator(mode="after")
     def _shards_can_be_numbered(self) -> Self:
         num_prompts, size = self.night.num_prompts, self.shards.shard_size
         least = -(-(num_prompts - self.shards.first_shard) // (_MAX_SHARDS - 1))
@@ -265,6 +271,7 @@ def identity_of(recipe: Recipe) -> Mapping[str, Any]:
             "prompts": {"vocabulary", "family"},
             "train": True,
             "evaluate": True,
+            "promote": True,
             "shards": {"workers"},
             "budget": True,
             "engine": True,
@@ -272,4 +279,5 @@ def identity_of(recipe: Recipe) -> Mapping[str, Any]:
     )
     asked["train"] = recipe.train.identity()
     asked["evaluate"] = recipe.evaluate.identity()
+    asked["promote"] = recipe.promote.identity()
     return asked if engine is None else {**asked, "engine": engine}

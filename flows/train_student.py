@@ -29,6 +29,7 @@ from flows.model_card import model_card
 from flows.night import Tonight, open_night, shard_key
 from flows.progress import track
 from flows.recipes import Recipe
+from flows.student_cards import card_facts
 from flows.students import student_folder
 from flows.teachers import load_tokenizer
 from warehouse.identity import Json, digest
@@ -132,8 +133,8 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
             on_step=on_step,
         )
     folder = student_folder(tonight.lake, student)
-    num_documents, lines = len(training_set.documents), training_set.instruct_lines
-    save_student(folder, model, space, model_card(tonight, role, student, num_documents, lines))
+    facts = card_facts(tonight, training_set, role, student, result.num_tokens)
+    save_student(folder, model, space, model_card(facts), facts=facts.to_json())
     tables = _rows(tonight, training_set, role, student, result)
     tonight.lake.commit_shard(student, 0, tables)
     shutil.rmtree(work, ignore_errors=True)

@@ -35,6 +35,10 @@ class NightConflictError(WarehouseError):
     """A night was claimed before for something else."""
 
 
+class ChampionChangedError(WarehouseError):
+    """A line's champion is no longer the one that was to be changed."""
+
+
 class QueryRefused(WarehouseError):
     """The SQL asks for more than reading this lake's tables and views."""
 

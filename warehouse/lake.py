@@ -16,10 +16,11 @@ import pyarrow as pa
 from warehouse.catalog import run_query
 from warehouse.commits import is_taken, prepared, table_named, warn_of_other_rows, write_files
 from warehouse.database import create_database
-from warehouse.errors import RowsError, WarehouseError
+from warehouse.errors import ChampionChangedError, RowsError, WarehouseError
 from warehouse.identity import Json, digest
-from warehouse.ledger import FileRow
+from warehouse.ledger import FileRow, Ledger, Row
 from warehouse.manifest import Manifest
+from warehouse.nights import ChampionChange, champion_rows
 from warehouse.publishing import CATALOG_NAME, publish_catalog
 from warehouse.runs import commit_run, drop_files
 from warehouse.shards import read_shard
@@ -76,20 +77,31 @@ class Lake:
         tables: Mapping[str, pa.Table],
         *,
         facts: Mapping[str, Json] | None = None,
+        champion: ChampionChange | None = None,
     ) -> bool:
         """True if the rows are now in the lake; False, with nothing changed, if the shard was
         committed before.
 
-        Raises RowsError for rows that do not fit, CommitConflictError if the shard was committed
-        before with some of these tables only, StorageError.
+        `champion` changes with the rows, in one transaction. Raises RowsError for rows that do not
+        fit, CommitConflictError if the shard was committed before with some of these tables only,
+        StorageError, ChampionChangedError, with nothing changed, if it is another one by now.
         """
         commit = prepared(run_id, shard, tables, facts or {})
         is_new = not is_taken(self.manifest.ledger(), commit)
         if is_new:
             files = write_files(self.root, commit)
-            rows = [part.row for part in commit.parts] + files
-            added = self.manifest.append(lambda ledger: [] if is_taken(ledger, commit) else rows)
-            is_new = bool(added)
+
+            def rows(ledger: Ledger) -> Sequence[Row]:
+                if is_taken(ledger, commit):
+                    return []
+                changed = [] if champion is None else champion_rows(ledger, champion)
+                return [*(part.row for part in commit.parts), *files, *changed]
+
+            try:
+                is_new = bool(self.manifest.append(rows))
+            except ChampionChangedError:
+                drop_files(self.root, self.manifest, files)
+                raise
             if not is_new:
                 drop_files(self.root, self.manifest, files)
         if not is_new:

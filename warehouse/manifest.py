@@ -28,7 +28,7 @@ from warehouse.database import (
 )
 from warehouse.errors import LakeFormatError, LakeNotFoundError, ManifestDamagedError
 from warehouse.ledger import Ledger, Night, Row
-from warehouse.nights import NightRequest, changed_champion, claimed_night
+from warehouse.nights import ChampionChange, NightRequest, changed_champion, claimed_night
 from warehouse.seal import Seal, read_seal, write_seal
 
 
@@ -114,12 +114,11 @@ class Manifest:
         student.
         """
         is_standing = False
+        change = ChampionChange(line, night, expected, new)
 
         def decide(ledger: Ledger) -> Sequence[Row]:
             nonlocal is_standing
-            is_standing, rows = changed_champion(
-                ledger, line, expected=expected, new=new, night=night
-            )
+            is_standing, rows = changed_champion(ledger, change)
             return rows
 
         self.append(decide)

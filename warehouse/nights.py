@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from warehouse.errors import NightConflictError
+from warehouse.errors import ChampionChangedError, NightConflictError
 from warehouse.identity import Json
 from warehouse.ledger import ChampionRow, Ledger, Night
 
@@ -30,6 +30,22 @@ class NightRequest:
     numerics: str
     asked: str
     num_unwritten: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionChange:
+    """A change of a line's champion from `expected` to `new`, asked for by `night`.
+
+    `num_before`: for a change that no night asks for, how many changes the line must have seen, so
+    that it is made from the very state that was looked at; None: a night's, which is made once
+    however often it is asked for.
+    """
+
+    line: str
+    night: str
+    expected: str | None
+    new: str
+    num_before: int | None = None
 
 
 def claimed_night(ledger: Ledger, request: NightRequest) -> Sequence[Night]:
@@ -57,17 +73,30 @@ def claimed_night(ledger: Ledger, request: NightRequest) -> Sequence[Night]:
     return [night]
 
 
-def changed_champion(
-    ledger: Ledger, line: str, *, expected: str | None, new: str, night: str
-) -> tuple[bool, Sequence[ChampionRow]]:
-    """Whether the night's change to `new` stands, and the row that it still needs, if any."""
-    changes = ledger.champions.get(line, ())
-    for change in changes:
-        if change.night == night:
-            return change.student_id == new, []
-    if ledger.champion(line) != expected:
+def changed_champion(ledger: Ledger, change: ChampionChange) -> tuple[bool, Sequence[ChampionRow]]:
+    """Whether the change stands, and the row that it still needs, if any."""
+    changes = ledger.champions.get(change.line, ())
+    if change.num_before is not None and change.num_before != len(changes):
         return False, []
-    return True, [ChampionRow(line, len(changes) + 1, night, new, expected)]
+    for made in changes:
+        if made.night == change.night:
+            return made.student_id == change.new, []
+    if ledger.champion(change.line) != change.expected:
+        return False, []
+    row = ChampionRow(change.line, len(changes) + 1, change.night, change.new, change.expected)
+    return True, [row]
+
+
+def champion_rows(ledger: Ledger, change: ChampionChange) -> Sequence[ChampionRow]:
+    """The row that the change still needs, if any; ChampionChangedError if it cannot be made."""
+    is_standing, rows = changed_champion(ledger, change)
+    if not is_standing:
+        raise ChampionChangedError(
+            f"line {change.line}: expected the champion {change.expected or 'nobody'} to change, "
+            f"found {ledger.champion(change.line) or 'nobody'} in its place; look at `stillhouse "
+            f"champion show {change.line}` and decide again"
+        )
+    return rows
 
 
 def _refuse_another(first: Night, request: NightRequest) -> None:

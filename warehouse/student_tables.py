@@ -225,23 +225,27 @@ GENERATIONS = Table(
 
 PROMOTIONS = Table(
     "promotions",
-    "one decision of one night",
-    1,
+    "one decision of one night, or one change of champion by hand",
+    2,
     True,
     ("line", "night"),
     pa.schema(
         [
             column("line", ID, "the recipe's name"),
-            column("night", ID, "the night"),
+            column(
+                "night",
+                ID,
+                "the night; by-hand/N, the line's Nth change of champion, where a person made it",
+            ),
             RUN,
-            column("challenger_id", ID, "the student just trained"),
+            column("challenger_id", ID, "the student just trained, or put there by hand"),
             column("champion_id", ID, "the student met; null for an empty place", nullable=True),
             column("promoted", pa.bool_(), "true if the challenger took the place"),
             column(
                 "reason",
                 ID,
                 "first_student, better, not_better, not_confirmed, too_few_documents, "
-                "champion_changed, gate:...",
+                "champion_changed, gate:...; by hand: forced, put_back, rolled_back",
             ),
             column("explanation", pa.string(), "the reason with its figures, one sentence"),
             column(
@@ -267,6 +271,12 @@ PROMOTIONS = Table(
                 "smallest_difference",
                 pa.float64(),
                 "smallest gain (bits per byte) that these documents could have shown",
+                nullable=True,
+            ),
+            column(
+                "note",
+                pa.string(),
+                "why, as whoever changed it by hand said; null for a night's decision",
                 nullable=True,
             ),
         ]

@@ -1,9 +1,9 @@
 """A student on disk: a folder that transformers, vLLM and llama.cpp's converter read as it is.
 
 config.json, generation_config.json, model.safetensors (tied weights once), tokenizer.json,
-tokenizer_config.json, token_space.json (what its ids mean in the teacher's terms) and README.md
-(the model card). The folder appears whole or not at all. Loading reads safetensors and JSON only:
-no pickle, no code from the folder.
+tokenizer_config.json, token_space.json (what its ids mean in the teacher's terms), README.md (the
+model card) and card.json (what that card says of the training). The folder appears whole or not at
+all. Loading reads safetensors and JSON only: no pickle, no code from the folder.
 """
 
 import errno
@@ -25,13 +25,21 @@ from warehouse.identity import folder_digest
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
+FACTS_FILE = "card.json"
 _TIED = "lm_head.weight"
 # What a student is; the rest names library versions or is prose, and may differ.
 _COMPARED = (WEIGHTS_FILE, tokens.SPACE_FILE, tokens.TOKENIZER_FILE)
 
 
-def save_student(folder: Path, model: LlamaForCausalLM, space: TokenSpace, card: str) -> None:
-    """Make `folder` hold the student, durably and in one rename.
+def save_student(
+    folder: Path,
+    model: LlamaForCausalLM,
+    space: TokenSpace,
+    card: str,
+    *,
+    facts: str | None = None,
+) -> None:
+    """Make `folder` hold the student, its card and the card's facts, durably and in one rename.
 
     A folder that already holds the same weights and token space is left as it is; DistillError if
     it holds others, or if the model's ids are not the space's.
@@ -42,7 +50,8 @@ def save_student(folder: Path, model: LlamaForCausalLM, space: TokenSpace, card:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
-        _write(unfinished, model, space, card)
+        prose = {CARD_FILE: card} if facts is None else {CARD_FILE: card, FACTS_FILE: facts}
+        _write(unfinished, model, space, prose)
         _put(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -90,7 +99,9 @@ def _check_ids(model: LlamaForCausalLM, space: TokenSpace) -> None:
         )
 
 
-def _write(folder: Path, model: LlamaForCausalLM, space: TokenSpace, card: str) -> None:
+def _write(
+    folder: Path, model: LlamaForCausalLM, space: TokenSpace, prose: Mapping[str, str]
+) -> None:
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name != _TIED}
     write_tensors(folder / WEIGHTS_FILE, tensors, metadata={"format": "pt"})
     model.config.save_pretrained(folder)
@@ -98,7 +109,8 @@ def _write(folder: Path, model: LlamaForCausalLM, space: TokenSpace, card: str) 
         bos_token_id=space.start_id, eos_token_id=space.end_id, pad_token_id=space.end_id
     ).save_pretrained(folder)
     tokens.save(space, folder)
-    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    for name, text in prose.items():
+        (folder / name).write_text(text, encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         sync(path)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from distill.students.presets import PRESETS
 from docs.writers.markdown import code, table
+from flows.recipe_faults import item_of
 from flows.recipes import Recipe, load_recipe, recipe_names
 
 _BEGINNING = """\
@@ -46,6 +47,9 @@ _RULES = {
     "and there is no soft limit "
     "(`sampling.soft_limit_tokens` equals `sampling.max_new_tokens`), and without "
     "`engine.sends_top_k`, `sampling.top_k` is 1,000,000.",
+    "_gates_name_figures": "A gate names a figure that a night measures of its challenger, on a "
+    "suite on which it is measured, and one on `samples` needs `evaluate.num_samples` above 0.",
+    "_one_limit": "A gate has one of `at_least` and `at_most`.",
     "_shares_fit": "`train.warmup_share + train.decay_share` is at most 1.",
 }
 _RULES_OF_NIGHTS = """\
@@ -90,6 +94,17 @@ def _sections(shipped: Sequence[Recipe]) -> Iterator[str]:
         values = {recipe.name: recipe.model_dump(mode="json")[name] for recipe in shipped}
         about = " ".join(section.get("description", "").split())
         yield f"## [{name}]\n\n{about}\n\n{_keys(section, values)}"
+        yield from _lists(name, section, schema)
+
+
+def _lists(name: str, section: Schema, schema: Schema) -> Iterator[str]:
+    """The keys of sections that a recipe may have several of."""
+    for key, field in section["properties"].items():
+        reference = field.get("items", {}).get("$ref")
+        if reference:
+            item = schema["$defs"][reference.rpartition("/")[2]]
+            about = " ".join(item.get("description", "").split())
+            yield f"## [[{name}.{key}]]\n\n{about}\n\n{_keys(item, {})}"
 
 
 def _keys(section: Schema, shipped: Mapping[str, Mapping[str, Any]]) -> str:
@@ -147,6 +162,7 @@ def _rules() -> str:
         section: object = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             models.append(section)
+            models += filter(None, map(item_of, section.model_fields.values()))
     names = [name for each in models for name in each.__pydantic_decorators__.model_validators]
     told = "".join(f"- {_RULES[name]}\n" for name in names)
     return f"## Rules between keys\n\n{told}{_RULES_OF_NIGHTS}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.champions import since_words
 from flows.defaults import lake_folder
 from flows.house.configured import answers, client_of, configured_api
 from flows.house.processes import find, runs_here
@@ -170,7 +171,7 @@ def _line_lines(lake: Lake) -> Iterator[Line]:
         if champion is None:
             yield Line("champion", f"{line}: none yet")
         else:
-            yield Line("champion", f"{line}: {champion} (night {changes[-1].night})")
+            yield Line("champion", f"{line}: {champion} ({since_words(changes[-1])})")
 
 
 def _now() -> datetime:

@@ -8,6 +8,8 @@ from flows.night import BREAKS, Unit, shard_key, units_by_night
 from flows.report import (
     corpus_questions,
     corpus_rows,
+    document_questions,
+    document_rows,
     memory_questions,
     memory_rows,
     questions,
@@ -22,6 +24,16 @@ from warehouse.schemas import TABLES, VERDICTS
 
 _FEW_ROWS = 8
 _History = list[tuple[Night, tuple[Unit, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The challenger against another student (champion, or control) document by document."""
+
+    other: str
+    documents: Answer[document_rows.Document]
+    spread: Answer[document_rows.Spread]
+    ends: Answer[document_rows.End]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Figures:
     copies: Answer[memory_rows.Copy]
     exposures: Answer[memory_rows.Exposure]
     decision: Answer[rows.Decision]
+    documents: Documents | None
     trend: Answer[rows.Trend]
     stages: Answer[rows.StageCost]
     night_costs: Answer[corpus_rows.NightCost]
@@ -99,6 +112,7 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
     ask = asker.ask
     students = _students(asker, here, unit)
     ids = [student.student_id for student in students.rows]
+    decision = ask("decision", questions.decision(*here), rows.Decision)
     return Figures(
         line=claim.line,
         night=claim.night,
@@ -140,7 +154,8 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         text_measures=ask("texts", memory_questions.texts(*here), memory_rows.TextMeasure),
         copies=ask("copied runs", memory_questions.copies(*here), memory_rows.Copy),
         exposures=ask("canaries", memory_questions.exposures(*here), memory_rows.Exposure),
-        decision=ask("decision", questions.decision(*here), rows.Decision),
+        decision=decision,
+        documents=_documents(asker, history, students, decision),
         trend=ask("trend", questions.trend(claim.line, claim.ordinal), rows.Trend),
         stages=ask("cost by stage", questions.stages(*here), rows.StageCost),
         night_costs=ask(
@@ -198,6 +213,31 @@ def _runs(history: _History) -> list[tuple[str, str, str]]:
         *(("nights", f"{older[0][0]} to {older[-1][0]}", run_id) for _, run_id in older),
         *(("night", name, run_id) for name, run_id in nights[len(older) :]),
     ]
+
+
+def _documents(
+    asker: Asker,
+    history: _History,
+    students: Answer[rows.Student],
+    decision: Answer[rows.Decision],
+) -> Documents | None:
+    """Nothing before the night is decided, or if there is nobody beside the challenger."""
+    if decision.first is None:
+        return None
+    control = next((row.student_id for row in students.rows if row.role == "control"), None)
+    other = decision.first.champion_id or control
+    if other is None:
+        return None
+    runs = list(dict.fromkeys(run_id for _, _, run_id in _runs(history)))
+    asked = (decision.first.challenger_id, other, runs, history[-1][1][-1].run_id)
+    return Documents(
+        "champion" if decision.first.champion_id else "control",
+        asker.ask(
+            "held-out documents", document_questions.documents(*asked), document_rows.Document
+        ),
+        asker.ask("their differences", document_questions.spread(*asked), document_rows.Spread),
+        asker.ask("gains and losses", document_questions.ends(*asked), document_rows.End),
+    )
 
 
 def _challenger(students: Answer[rows.Student]) -> str | None:

@@ -23,6 +23,7 @@ from flows.report.choosing import unknown_night
 from flows.report.cost_section import cost_section
 from flows.report.distance_section import distance_section
 from flows.report.diversity_section import diversity_section, stopped_by
+from flows.report.documents_section import documents_section
 from flows.report.figures import Figures, read_figures
 from flows.report.formats import glued
 from flows.report.grammar_section import grammar_section
@@ -41,6 +42,7 @@ _FOLDER = "reports"
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECTIONS = (
     decision_section,
+    documents_section,
     figures_section,
     distance_section,
     reliability_section,

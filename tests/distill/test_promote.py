@@ -8,16 +8,8 @@ import pytest
 
 from distill.config import PromoteConfig
 from distill.errors import DistillError
-from distill.promote import (
-    Contest,
-    Decision,
-    Gate,
-    PairedScores,
-    at_least,
-    at_most,
-    champion_changed,
-    decide,
-)
+from distill.gates import Gate, at_least, at_most
+from distill.promote import Contest, Decision, PairedScores, champion_changed, decide
 from warehouse.schemas import PROMOTIONS
 
 CHAMPION_BITS = 2.0
@@ -97,15 +89,36 @@ def test_smallest_difference_grows_with_the_width_of_the_interval() -> None:
 def test_a_broken_gate_keeps_the_best_of_challengers(reason: str) -> None:
     found = judge(pair(0.5), pair(0.5), at_most("fine", 1, 1), at_most(reason, 0.3, 0.2))
     assert (found.promoted, found.reason) == (False, f"gate:{reason}")
-    assert found.explanation == f"kept: gate {reason} is broken (0.3, limit 0.2)"
+    assert found.explanation == f"kept: a gate is broken: {reason} (0.3, at most 0.2)"
     assert found.difference == -1.5
 
 
-def test_gates_hold_at_their_limit_and_break_on_nan() -> None:
+def test_every_broken_gate_is_told_and_the_first_is_the_reason() -> None:
+    gates = (
+        at_most("fine", 1, 1),
+        at_least("top1_agreement", 0.25, 0.4, "confirmation"),
+        at_most("ece", None, 0.1, "confirmation"),
+        at_most("repeats", math.nan, 0.5, "samples"),
+    )
+    found = judge(pair(0.5), pair(0.5), *gates)
+    assert (found.promoted, found.reason) == (False, "gate:top1_agreement")
+    assert found.explanation == (
+        "kept: 3 gates are broken: top1_agreement on confirmation (0.25, at least 0.4), "
+        "ece on confirmation (not measured, at most 0.1), repeats on samples (nan, at most 0.5)"
+    )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
+def test_what_is_not_a_number_or_not_measured_breaks_any_gate(value: float | None) -> None:
+    assert not at_most("share", value, 0.2).ok
+    assert not at_least("share", value, 0.2).ok
+
+
+def test_gates_hold_at_their_limit() -> None:
     assert at_most("share", 0.2, 0.2).ok
     assert at_least("share", 0.2, 0.2).ok
-    assert not at_most("share", math.nan, 0.2).ok
-    assert not at_least("share", math.nan, 0.2).ok
+    assert not at_most("share", math.nextafter(0.2, 1), 0.2).ok
+    assert not at_least("share", math.nextafter(0.2, 0), 0.2).ok
 
 
 def test_a_student_whose_scores_are_not_finite_is_never_promoted() -> None:
@@ -148,16 +161,17 @@ def test_a_refused_swap_keeps_the_figures_and_gives_its_reason() -> None:
 
 
 def test_a_decision_has_the_columns_of_the_promotions_table() -> None:
-    known_to_the_caller = {"line", "night", "run_id"}
+    known_to_the_caller = {"line", "night", "run_id", "note"}
     columns = set(PROMOTIONS.schema.names) - known_to_the_caller
     assert set(asdict(judge(pair(1.0), pair(1.0)))) == columns
 
 
-def test_default_margin_is_half_a_percent_of_the_champions_figure() -> None:
+def test_the_default_margin_is_what_seeds_of_one_recipe_ask_for() -> None:
+    """tests/bench/results/promotion.md"""
     found = decide(
         PromoteConfig(max_left_out_share=0.2),
-        Contest("new", "old", pair(1.98), pair(1.98)),
+        Contest("new", "old", pair(1.93), pair(1.93)),
         seed=0,
     )
-    assert found.margin == pytest.approx(0.01)
+    assert found.margin == pytest.approx(0.027 * CHAMPION_BITS)
     assert found.reason == "better"
