@@ -10,17 +10,43 @@ from typing import Any
 from distill.config import EvaluateConfig, GateConfig, PromoteConfig
 from distill.gates import Gate, at_least, at_most
 
-# By name in flows/bench.py and flows/samples.py, which load what reading a recipe must not.
+# By name in flows/bench.py and flows/text_figures.py, which load what reading a recipe must not.
 CONFIRMATION, SELECTION, SAMPLES = "confirmation", "selection", "samples"
 # What a night measures of its challenger and on which suites, the usual one first; none: on suites
 # that a recipe names.
+_HELD_OUT = (CONFIRMATION, SELECTION)
 FIGURES: Mapping[str, tuple[str, ...]] = {
+    "accepted_share": _HELD_OUT,
     "adherence": (SAMPLES,),
-    "bits_per_byte": (CONFIRMATION, SELECTION),
-    "bits_per_byte_without_end": (CONFIRMATION, SELECTION),
-    "ece": (CONFIRMATION, SELECTION),
+    "adherence_strict": (SAMPLES,),
+    "bits_per_byte": _HELD_OUT,
+    "bits_per_byte_without_end": _HELD_OUT,
+    "compression": (SAMPLES,),
+    "copied_8": (SAMPLES,),
+    "copied_16": (SAMPLES,),
+    "copied_32": (SAMPLES,),
+    "copied_run": (SAMPLES,),
+    "distinct_1": (SAMPLES,),
+    "distinct_2": (SAMPLES,),
+    "distinct_3": (SAMPLES,),
+    "ece": _HELD_OUT,
+    "ece_band_1": _HELD_OUT,
+    "ece_band_2": _HELD_OUT,
+    "ece_band_3": _HELD_OUT,
+    "ece_band_4": _HELD_OUT,
+    "forward_kl": _HELD_OUT,
+    "inside_vocabulary": (SAMPLES,),
+    "kept_mass": _HELD_OUT,
+    "longest_copied_run": (SAMPLES,),
+    "minimal_pairs": (),
+    "name_share": (SAMPLES,),
+    "opening_3": (SAMPLES,),
+    "opening_5": (SAMPLES,),
+    "reading_grade": (SAMPLES,),
     "required_words": (SAMPLES,),
-    "top1_agreement": (CONFIRMATION, SELECTION),
+    "reverse_kl": _HELD_OUT,
+    "self_bleu": (SAMPLES,),
+    "top1_agreement": _HELD_OUT,
 }
 
 
@@ -31,6 +57,11 @@ def check_gates(promote: PromoteConfig, evaluate: EvaluateConfig) -> None:
             suite = suite_of(gate)
         except ValueError as exc:
             raise ValueError(f"promote.gates.{place}.{exc}") from exc
+        if not FIGURES[gate.metric] and suite not in evaluate.suites:
+            raise ValueError(
+                f"promote.gates.{place}.suite = {suite!r}: expected a suite of evaluate.suites "
+                f"({', '.join(evaluate.suites) or 'none is named'})"
+            )
         if suite == SAMPLES and evaluate.num_samples == 0:
             raise ValueError(
                 f"promote.gates.{place}: {gate.metric} is measured on told stories, and "

@@ -13,7 +13,7 @@ from flows.gates import FIGURES, judged_gates, suite_of
 from flows.night import open_night
 from flows.promote_student import _contest
 from flows.recipes import identity_of, load_recipe
-from flows.samples import SAMPLES
+from flows.text_figures import SAMPLES
 from tests.flows.smoke import MAX_WORDS, Night
 from warehouse.lake import Lake
 
@@ -75,6 +75,15 @@ def test_a_gate_on_told_stories_needs_some() -> None:
         load_recipe(
             "smoke", ["evaluate.num_samples=0", _with('[{metric="adherence", at_least=0.5}]')]
         )
+
+
+def test_a_gate_on_minimal_pairs_names_a_suite_of_the_recipe() -> None:
+    gate = '[{metric="minimal_pairs", suite="first-grammar", at_least=0.5}]'
+    with pytest.raises(FlowsError, match=r"suite of evaluate\.suites \(none is named\)"):
+        load_recipe("smoke", [_with(gate)])
+    assert load_recipe("quickstart", [_with(gate)]).promote.gates[0].suite == "first-grammar"
+    with pytest.raises(FlowsError, match="suite is missing"):
+        load_recipe("quickstart", [_with('[{metric="minimal_pairs", at_least=0.5}]')])
 
 
 def test_what_was_not_measured_breaks_its_gate() -> None:
