@@ -65,6 +65,8 @@ def _told(fault: Mapping[str, Any], recipe: type[BaseModel]) -> str:
     if kind in ("tuple_type", "model_type") and _items(places, recipe):
         name = _plain(".".join(str(place) for place in places if isinstance(place, str)))
         return f"{key} = {shown(fault['input'])}: expected [[{name}]] and its keys below it"
+    if kind == "tuple_type":
+        return f'{key} = {shown(fault["input"])}: expected a list of names, as ["one", "two"]'
     if kind == "value_error":
         said = str(fault["ctx"]["error"])
         return f"{key}: {said}" if key else said

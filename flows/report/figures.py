@@ -20,7 +20,7 @@ from flows.report.answers import Answer, Asker
 from flows.report.grammar_questions import PairFigure, pair_figures
 from warehouse.lake import Lake
 from warehouse.ledger import Night
-from warehouse.schemas import TABLES, VERDICTS
+from warehouse.schemas import VERDICTS
 
 _FEW_ROWS = 8
 _History = list[tuple[Night, tuple[Unit, ...]]]
@@ -61,7 +61,7 @@ class Figures:
     few_losses: Answer[rows.Loss] | None
     bits_per_byte: Answer[rows.BitsPerByte]
     metrics: Answer[rows.Metric]
-    reliability: Answer[rows.Bin] | None
+    reliability: Answer[rows.Bin]
     grammar: Answer[PairFigure]
     band_reliability: Answer[rows.BandBin]
     told: Answer[rows.Told]
@@ -122,9 +122,7 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         funnel=ask("attempts by outcome", story_questions.funnel(unit), rows.Outcome),
         corpus=ask("accepted stories", story_questions.corpus(unit), rows.Corpus),
         examples=ask("example stories", story_questions.examples(unit), rows.Example),
-        unknown_words=ask(
-            "words outside the vocabulary", story_questions.unknown_words(unit), rows.UnknownWord
-        ),
+        unknown_words=ask("words outside", story_questions.unknown_words(unit), rows.UnknownWord),
         coverage=ask("vocabulary used", story_questions.coverage(unit), rows.Coverage),
         measures=ask(
             "how much alike the stories are",
@@ -143,13 +141,9 @@ def read_figures(asker: Asker, claim: Night) -> Figures:
         few_losses=ask("loss table", questions.losses(ids, _FEW_ROWS), rows.Loss) if ids else None,
         bits_per_byte=ask("bits per byte", questions.bits_per_byte(*here), rows.BitsPerByte),
         metrics=ask("other figures", questions.other_figures(*here), rows.Metric),
-        reliability=ask("reliability", questions.reliability(*here), rows.Bin)
-        if "reliability" in TABLES
-        else None,
+        reliability=ask("reliability", questions.reliability(*here), rows.Bin),
         grammar=ask("minimal pairs", pair_figures(*here), PairFigure),
-        band_reliability=ask(
-            "reliability by the teacher's entropy", questions.band_reliability(*here), rows.BandBin
-        ),
+        band_reliability=ask("calibration", questions.band_reliability(*here), rows.BandBin),
         told=ask("stories side by side", story_questions.told(*here, unit), rows.Told),
         text_measures=ask("texts", memory_questions.texts(*here), memory_rows.TextMeasure),
         copies=ask("copied runs", memory_questions.copies(*here), memory_rows.Copy),
@@ -210,7 +204,7 @@ def _runs(history: _History) -> list[tuple[str, str, str]]:
     older = nights[: len(nights) - most + 1] if len(nights) > most else []
     return [
         *(("import", name, run_id) for name, run_id in sorted(imports.items())),
-        *(("nights", f"{older[0][0]} to {older[-1][0]}", run_id) for _, run_id in older),
+        *(("nights", f"{older[0][0]}...{older[-1][0]}", run_id) for _, run_id in older),
         *(("night", name, run_id) for name, run_id in nights[len(older) :]),
     ]
 

@@ -13,7 +13,7 @@ from flows.report.svg import chart
 def reliability_section(figures: Figures) -> Section | None:
     """How often each subject is right where it is that sure."""
     answer = figures.reliability
-    if answer is None or not any(row.num_tokens for row in answer.rows):
+    if not any(row.num_tokens for row in answer.rows):
         return None
     panels = [
         Panel(formats.words_of_name(role), role, _sureness(answer.rows, role))

@@ -66,6 +66,7 @@ def _repeat_stories(lake: Lake, first: Night, hostile: Night) -> None:
     for row in stories:
         row["story_id"] += "-again"
         row["text"] = MARKUP + row["text"]
+        row["doc_id"] += "-again"
     for place, row in enumerate(words[:5]):
         row.update(word=f"{MARKUP}{place}", in_vocabulary=False, num_occurrences=1000 - place)
     commit_rows(lake, new, prompts=prompts, stories=stories, words=words)
@@ -78,7 +79,8 @@ def _repeat_figures(lake: Lake) -> None:
     selection = [{**row, "suite": "selection", "value": row["value"] + 0.25} for row in measured]
     tables = {"evaluations": [*figures, *champion, *selection]}
     told = rows_of(lake, "generations")
-    source = min(row["doc_id"] for row in rows_of(lake, "stories") if row["accepted"])
+    accepted = [row for row in rows_of(lake, "stories") if row["accepted"]]
+    source = min(row["doc_id"] for row in accepted if row["text"].startswith(MARKUP))
     copied = {"num_copied_words": 9, "copied_words": MARKUP, "copied_doc_id": source}
     tables["generations"] = [{**row, **copied, "text": MARKUP + row["text"]} for row in told]
     if "reliability" in TABLES:

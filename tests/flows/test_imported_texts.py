@@ -13,6 +13,7 @@ from flows.corpus import accepted_stories, held_out_stories, token_counts, train
 from flows.errors import FlowsError
 from flows.night import Tonight, open_night
 from flows.recipes import Recipe, load_recipe
+from flows.split_repeats import find_split_repeats
 from flows.teachers import Teacher, TeacherTokenizer, find_teacher, load_tokenizer
 from tests.tiny_teacher import make_stories
 from warehouse.errors import ExchangeError, NightConflictError
@@ -61,6 +62,7 @@ def test_the_accepted_texts_that_fit_are_used_without_a_prompt(
         assert [text.text for text in texts] == SHORT
         assert {(text.prompt, text.words) for text in texts} == {("", ())}
         held_out = held_out_stories(tonight, brought_in)
+        find_split_repeats.fn(tonight)
         trained = training_stories(tonight)
         assert 0 < len(held_out) < len(SHORT)
         assert len(trained) + len(held_out) == len(SHORT)

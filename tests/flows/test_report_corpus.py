@@ -118,7 +118,7 @@ def test_many_nights_ago_are_one_source(
     folded = [sum(int(night[place].replace(",", "")) for night in nights) for place in range(2, 6)]
     assert parsed(page).tables[_SOURCES][1:] == [
         imported,
-        [f"{FIRST} to {STOPPED}", nights[0][1], *(f"{count:,}" for count in folded)],
+        [f"{FIRST}...{STOPPED}", nights[0][1], *(f"{count:,}" for count in folded)],
     ]
 
 
