@@ -9,8 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from distill.students.files import CARD_FILE, FACTS_FILE
 from distill.students.presets import preset_named
-from distill.students.save import CARD_FILE, FACTS_FILE
 from flows.corpora import known_teachers
 from flows.errors import FlowsError
 from flows.model_card import CardFacts, CardFigures, Source, model_card

@@ -20,12 +20,11 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from distill import tokens
 from distill.checkpoint import sync, write_tensors
 from distill.errors import DistillError
+from distill.students.files import CARD_FILE, FACTS_FILE
 from distill.tokens import TokenSpace
 from warehouse.identity import folder_digest
 
 WEIGHTS_FILE = "model.safetensors"
-CARD_FILE = "README.md"
-FACTS_FILE = "card.json"
 _TIED = "lm_head.weight"
 # What a student is; the rest names library versions or is prose, and may differ.
 _COMPARED = (WEIGHTS_FILE, tokens.SPACE_FILE, tokens.TOKENIZER_FILE)

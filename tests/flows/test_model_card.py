@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from huggingface_hub import EvalResult, ModelCard
 
-from distill.students.save import CARD_FILE, FACTS_FILE
+from distill.students.files import CARD_FILE, FACTS_FILE
 from flows.errors import FlowsError
 from flows.model_card import CardFacts, Source, model_card
 from flows.student_cards import write_card, write_cards

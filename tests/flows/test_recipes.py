@@ -201,8 +201,8 @@ def test_a_recipe_names_every_key_that_changes_stories() -> None:
 
 
 IDENTITIES = {
-    "quickstart": "4b9c0485a223e10723331798e82a8199",
-    "smoke": "b3ffb974494d7ae2a78b8659b5e2d811",
+    "quickstart": "d29e51c4c9731c6768bc4104e6ece6a0",
+    "smoke": "a374598f467cdb0a7909232cba01bf66",
 }
 
 
