@@ -75,6 +75,12 @@ def test_float32_loss_equals_the_dense_float64_reference(
         assert error <= bound
 
 
+def test_float64_logits_lose_nothing_to_float32_weights() -> None:
+    case = make_case(1, 257, scale=3.0)
+    double = Case(case.logits.double(), case.labels, case.offsets, case.ids, case.counts, 0.9)
+    torch.testing.assert_close(double.loss(), double.reference(), rtol=1e-13, atol=1e-13)
+
+
 def test_rounding_does_not_add_up_over_many_equal_logits() -> None:
     """A third of these exponentials are one of two numbers: all are rounded the same way."""
     vocab_size = 150_001

@@ -1,5 +1,4 @@
-"""What a student is trained on: one cross entropy against the teacher's draws and the hard label
-together.
+"""One cross entropy against the teacher's draws and the hard label together: the default.
 
 Legend: N positions, V token ids, K kept draws of all positions (flat).
 
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill.errors import DistillError
+from distill.losses.flat_lists import check_alpha, check_shapes, product, rows_of
 
 
 def sparse_cross_entropy(
@@ -37,7 +36,8 @@ def sparse_cross_entropy(
     Sparse Logit Sampling, arXiv 2503.16870. Raises DistillError on shapes that do not fit or alpha
     outside [0, 1].
     """
-    _check(logits_NV, labels_N, offsets_N1, target_ids_K, target_counts_K, alpha)
+    check_alpha(alpha)
+    check_shapes(logits_NV, labels_N, offsets_N1, target_ids_K, target_counts_K)
     logits_NV = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
     num_positions, vocab_size = logits_NV.shape
     row_starts_N = torch.arange(num_positions, device=logits_NV.device) * vocab_size
@@ -47,7 +47,7 @@ def sparse_cross_entropy(
         weights_K = torch.empty(0, dtype=torch.float64, device=logits_NV.device)
         label_weights_N = torch.ones_like(row_starts_N, dtype=torch.float64)
     else:
-        rows_K = _rows_of(offsets_N1, target_ids_K.numel())
+        rows_K = rows_of(offsets_N1, target_ids_K.numel())
         flat_targets_K = row_starts_N[rows_K] + target_ids_K
         weights_K, label_weights_N = _weights(rows_K, target_counts_K, num_positions, alpha)
     loss: Tensor = _WeightedCrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -56,19 +56,13 @@ def sparse_cross_entropy(
     return loss
 
 
-def _rows_of(offsets_N1: Tensor, num_targets: int) -> Tensor:
-    sizes_N = offsets_N1.diff().long()
-    rows_N = torch.arange(sizes_N.numel(), device=sizes_N.device)
-    return torch.repeat_interleave(rows_N, sizes_N, output_size=num_targets)
-
-
 def _weights(
     rows_K: Tensor, counts_K: Tensor, num_positions: int, alpha: float
 ) -> tuple[Tensor, Tensor]:
     counts_K = counts_K.double()
     n_N = counts_K.new_zeros(num_positions).index_add_(0, rows_K, counts_K)
     weights_K = alpha * counts_K / n_N[rows_K]
-    return weights_K, torch.where(n_N > 0, 1.0 - alpha, 1.0)
+    return weights_K, torch.ones_like(n_N).masked_fill_(n_N > 0, 1.0 - alpha)
 
 
 class _WeightedCrossEntropy(torch.autograd.Function):
@@ -92,8 +86,8 @@ class _WeightedCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         logprobs_NV = torch.log_softmax(logits_NV, dim=-1)
         flat = logprobs_NV.view(-1)
-        loss_N = -_product(label_weights_N, flat[flat_labels_N])
-        loss_N.index_add_(0, rows_K, -_product(weights_K, flat[flat_targets_K]))
+        loss_N = -product(label_weights_N, flat[flat_labels_N])
+        loss_N.index_add_(0, rows_K, -product(weights_K, flat[flat_targets_K]))
         probs_NV = logprobs_NV.exp_()
         sums_N = probs_NV.sum(dim=-1)
         ctx.save_for_backward(
@@ -114,35 +108,3 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         flat.index_add_(0, flat_labels_N, -(label_weights_N * grad_N).to(flat.dtype))
         flat.index_add_(0, flat_targets_K, -(weights_K * grad_N[rows_K]).to(flat.dtype))
         return grad_NV, None, None, None, None, None
-
-
-def _product(weights: Tensor, logprobs: Tensor) -> Tensor:
-    """weights * logprobs in float64, where no weight on no probability (0 * -inf) is 0."""
-    return weights * logprobs.double().masked_fill(weights == 0, 0.0)
-
-
-def _check(
-    logits_NV: Tensor,
-    labels_N: Tensor,
-    offsets_N1: Tensor,
-    target_ids_K: Tensor,
-    target_counts_K: Tensor,
-    alpha: float,
-) -> None:
-    if not 0.0 <= alpha <= 1.0:
-        raise DistillError(
-            f"alpha must lie in [0, 1], found {alpha}: it weighs the teacher's draws"
-        )
-    n = logits_NV.shape[0]
-    found = [tuple(t.shape) for t in (labels_N, offsets_N1, target_ids_K, target_counts_K)]
-    if (
-        logits_NV.ndim != 2
-        or found[:2] != [(n,), (n + 1,)]
-        or found[2] != found[3]
-        or target_ids_K.ndim != 1
-    ):
-        raise DistillError(
-            "expected logits (N, V), labels (N,), offsets (N + 1,), target_ids (K,), "
-            f"target_counts (K,), found {tuple(logits_NV.shape)}, {', '.join(map(str, found))}: "
-            "cut them from the same batch"
-        )
