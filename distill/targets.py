@@ -7,7 +7,7 @@ student was promised: another teacher, tokenizer, R or shift is refused.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,24 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from distill.errors import DistillError
+from distill.target_defects import FIGURES, PER_POSITION, are_sound_draws, defect_of
 from distill.tokens import TokenSpace
 from warehouse.identity import Json
 from warehouse.schemas import TARGETS
 
 SHIFT = "target t predicts input_ids[t]"
-_PER_POSITION = ("n_targets", "entropy", "teacher_nll", "word_start_logmass")
-_LISTS = ("input_ids", *_PER_POSITION, "target_ids", "target_counts")
+FLAT = ("target_ids", "target_counts", "topk_logprob")
+"""Columns with a value for each target id; the other lists have one for each position."""
+_SAMPLED, _TOP_K = ("target_counts",), ("topk_logprob", "tail_logmass")
+_LISTS = ("input_ids", *PER_POSITION, "target_ids")
+# What no student reads, and a table may lack.
+READ_COLUMNS = tuple(name for name in TARGETS.schema.names if name not in FIGURES)
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureFacts:
     """What a capture run promises of its rows; it is stored with them. context: "prompt" or
-    "start".
+    "start"; k: of mode "top_k", whose num_draws is 0.
     """
 
     num_draws: int
@@ -38,17 +43,21 @@ class CaptureFacts:
     mode: str = "sampled"
     temperature: float = 1.0
     shift: str = SHIFT
+    k: int | None = None
 
     def to_json(self) -> dict[str, Json]:
-        """The facts as commit_shard takes them."""
-        return asdict(self)
+        """The facts as commit_shard takes them; nothing of k where there is none."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CapturedDocument:
     """A document in teacher ids. T positions, K unique draws: input_ids int32[T] is the text and
     the end symbol, n_targets uint8[T], target_ids int32[K], target_counts uint8[K], the others
-    float16[T] in nats.
+    float16[T] in nats, or empty where they were not read (READ_COLUMNS).
+
+    Of a top-k capture target_counts is empty, and the ids' log probabilities are topk_logprob
+    float16[K], the log masses of all other ids tail_logmass float16[T]; else these are empty.
     """
 
     doc_id: str
@@ -61,6 +70,8 @@ class CapturedDocument:
     entropy: NDArray[np.float16]
     teacher_nll: NDArray[np.float16]
     word_start_logmass: NDArray[np.float16]
+    topk_logprob: NDArray[np.float16] = field(default_factory=lambda: np.zeros(0, np.float16))
+    tail_logmass: NDArray[np.float16] = field(default_factory=lambda: np.zeros(0, np.float16))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,8 +80,11 @@ class StudentDocument:
     input_ids[t].
 
     input_ids int32[T] (text and end symbol); n_draws int32[T], the draws kept (0: the hard label
-    only); position t's unique draws are target_ids int32[K] and target_counts int32[K] at
+    only); position t's unique draws are target_ids int32[K] and target_counts uint8[K] at
     offsets[t]:offsets[t + 1], offsets int64[T + 1].
+
+    Of a top-k capture n_draws is 0 and target_counts empty; target_logprobs float64[K] and
+    tail_logmass float64[T] are then a law: with the tail each position's probabilities sum to 1.
     """
 
     doc_id: str
@@ -79,7 +93,9 @@ class StudentDocument:
     n_draws: NDArray[np.int32]
     offsets: NDArray[np.int64]
     target_ids: NDArray[np.int32]
-    target_counts: NDArray[np.int32]
+    target_counts: NDArray[np.uint8]
+    target_logprobs: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    tail_logmass: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 def check_facts(found: Mapping[str, Json], expected: CaptureFacts, where: str) -> None:
@@ -88,11 +104,23 @@ def check_facts(found: Mapping[str, Json], expected: CaptureFacts, where: str) -
     """
     differing = [
         f"{key}: expected {value!r}, found {found.get(key)!r}"
-        for key, value in expected.to_json().items()
+        for key, value in asdict(expected).items()
         if found.get(key) != value
     ]
     if differing:
         raise DistillError(f"targets of {where}: {'; '.join(differing)}; capture them again")
+
+
+def check_space(space: TokenSpace, facts: CaptureFacts) -> None:
+    """Raises DistillError if the space's maps are not of the tokenizer that was captured with."""
+    expected = (facts.tokenizer_sha256, facts.vocab_size)
+    found = (space.teacher_tokenizer_sha256 or "none (an own one)", space.from_teacher.size)
+    if found != expected:
+        raise DistillError(
+            f"token space {space.digest}: expected one of the tokenizer that targets were captured "
+            f"with, {expected[0]} of {expected[1]:,} ids, found one of {found[0]} of {found[1]:,}; "
+            "make the space from that tokenizer, or capture with this one"
+        )
 
 
 def to_table(
@@ -100,8 +128,13 @@ def to_table(
 ) -> pa.Table:
     """Rows of the table `targets`, in the order of the documents."""
 
+    is_top_k = any(document.tail_logmass.size for document in documents)
+    absent = _SAMPLED if is_top_k else _TOP_K
+
     def lists(name: str) -> pa.ListArray:
         arrays = [getattr(document, name) for document in documents]
+        if name in absent:
+            return pa.nulls(len(documents), TARGETS.schema.field(name).type)
         ends = np.cumsum([array.size for array in arrays], dtype=np.int32)
         offsets = np.concatenate([np.zeros(1, np.int32), ends])
         type_ = TARGETS.schema.field(name).type
@@ -122,64 +155,40 @@ def to_table(
     return pa.Table.from_arrays(arrays, schema=TARGETS.schema)
 
 
-def from_table(table: pa.Table, *, num_draws: int, vocab_size: int) -> list[CapturedDocument]:
-    """The documents as views of the table's buffers, each checked. Raises DistillError that names
-    the first bad document.
+def from_table(
+    table: pa.Table, *, num_draws: int, vocab_size: int, k: int | None = None
+) -> list[CapturedDocument]:
+    """The documents as views of the table's buffers, each checked; with k those of a top-k capture.
+    Raises DistillError that names the first bad document.
     """
     doc_ids: list[str] = table.column("doc_id").to_pylist()
     story_ids: list[str] = table.column("story_id").to_pylist()
     contexts = table.column("num_context_tokens").to_numpy()
-    columns = {name: _flat(table, name) for name in _LISTS}
+    names = (*_LISTS, *(_SAMPLED if k is None else _TOP_K))
+    columns = {name: _flat(table, name) for name in names if name in table.schema.names}
+    others: dict[str, Any] = {
+        name: np.zeros(0, np.float16) for name in FIGURES if name not in columns
+    }
+    if k is not None:
+        others["target_counts"] = np.zeros(0, np.uint8)
     documents = [
         CapturedDocument(
             doc_id=doc_ids[i],
             story_id=story_ids[i],
             num_context_tokens=int(contexts[i]),
+            **others,
             **{name: flat[ends[i] : ends[i + 1]] for name, (flat, ends) in columns.items()},
         )
         for i in range(len(doc_ids))
     ]
-    for document in documents:
-        if defect := _defect(document, num_draws, vocab_size):
-            raise DistillError(
-                f"targets of document {document.doc_id}: {defect}; verify the lake, capture again"
-            )
+    if documents and not (k is None and are_sound_draws(columns, num_draws, vocab_size)):
+        for document in documents:
+            if defect := defect_of(document, num_draws, vocab_size, k):
+                raise DistillError(
+                    f"targets of document {document.doc_id}: {defect}; verify the lake, capture "
+                    "again"
+                )
     return documents
-
-
-def to_student(
-    captured: CapturedDocument, space: TokenSpace, prefix_ids: Sequence[int]
-) -> StudentDocument | None:
-    """The document in the space's ids, or None if its text holds an id that the space lacks, or an
-    end id.
-
-    Draws on lacking ids are dropped: what stays is an unbiased sample of the teacher conditioned on
-    the kept ids. Draws on the teacher's several end ids are added up. num_dropped_draws tells how
-    many are gone.
-    """
-    input_ids = space.from_teacher[captured.input_ids]
-    if (input_ids < 0).any() or (input_ids[:-1] == space.end_id).any():
-        return None
-    num_positions = input_ids.size
-    mapped = space.from_teacher[captured.target_ids].astype(np.int64)
-    rows = np.repeat(np.arange(num_positions, dtype=np.int64), captured.n_targets)
-    is_kept = mapped >= 0
-    keys = (rows * space.vocab_size + mapped)[is_kept]
-    counts = captured.target_counts[is_kept].astype(np.int32)
-    if (np.diff(keys) <= 0).any():
-        keys, inverse = np.unique(keys, return_inverse=True)
-        counts = np.bincount(inverse, weights=counts).astype(np.int32)
-    rows, ids = np.divmod(keys, space.vocab_size)
-    sizes = np.bincount(rows, minlength=num_positions)
-    return StudentDocument(
-        doc_id=captured.doc_id,
-        prefix_ids=np.array(prefix_ids, np.int32),
-        input_ids=input_ids,
-        n_draws=np.bincount(rows, weights=counts, minlength=num_positions).astype(np.int32),
-        offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]),
-        target_ids=ids.astype(np.int32),
-        target_counts=counts,
-    )
 
 
 def num_dropped_draws(document: StudentDocument, num_draws: int) -> int:
@@ -197,33 +206,3 @@ def _flat(table: pa.Table, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
         raise DistillError(f"targets: expected no null in {name}, found some; verify the lake")
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(column.value_lengths().to_numpy())])
     return values.to_numpy(), ends.astype(np.int64)
-
-
-def _defect(document: CapturedDocument, num_draws: int, vocab_size: int) -> str | None:
-    """What is wrong with the document, if anything."""
-    num_positions = document.input_ids.size
-    for name in _PER_POSITION:
-        if (found := getattr(document, name).size) != num_positions:
-            return f"expected {num_positions} values of {name}, one per token, found {found}"
-    n_targets = document.n_targets.astype(np.int64)
-    sizes = (int(n_targets.sum()), document.target_ids.size, document.target_counts.size)
-    if num_positions == 0 or len(set(sizes)) != 1:
-        return f"expected n_targets, target_ids and target_counts of one length, found {sizes}"
-    if n_targets.min() == 0 or document.target_counts.min() == 0:
-        return "expected draws at every position and counts from 1, found 0"
-    starts = np.cumsum(n_targets) - n_targets
-    sums = np.add.reduceat(document.target_counts, starts, dtype=np.int64)
-    if (sums != num_draws).any():
-        wrong = int(np.flatnonzero(sums != num_draws)[0])
-        return (
-            f"expected counts that sum to R = {num_draws}, found {sums[wrong]} at position {wrong}"
-        )
-    is_rising = np.diff(document.target_ids) > 0
-    is_rising[starts[1:] - 1] = True
-    if not is_rising.all():
-        return "expected ids that ascend inside each position, found others"
-    largest = max(int(document.target_ids.max()), int(document.input_ids.max()))
-    smallest = min(int(document.target_ids.min()), int(document.input_ids.min()))
-    if smallest < 0 or largest >= vocab_size:
-        return f"expected ids in [0, {vocab_size}), found {smallest} to {largest}"
-    return None

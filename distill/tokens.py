@@ -2,7 +2,8 @@
 
 A token space is two files with one digest: tokenizer.json, and token_space.json with the maps.
 Targets are stored in the teacher's ids, so the maps are what lets one capture serve students of
-several spaces. The end of a story is one id here, whichever of its end ids a teacher may write.
+several spaces. The end of a story is one id here, whichever of its end ids a teacher may write. A
+space of its own tokenizer names no teacher's, and maps no id.
 """
 
 import hashlib
@@ -32,7 +33,8 @@ Int32Array = NDArray[np.int32]
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenSpace:
     """V student ids. to_teacher is int32[V]; from_teacher int32[V of the teacher], -1 where the
-    space lacks the id.
+    space lacks the id. An own space has -1 in to_teacher, and neither ids in from_teacher nor a
+    teacher_tokenizer_sha256.
 
     Every end id of the teacher maps to end_id; start_id and end_id are equal where the teacher uses
     one symbol for both.
@@ -47,6 +49,11 @@ class TokenSpace:
     from_teacher: Int32Array
     teacher_tokenizer_sha256: str
     _tokenizer: Tokenizer = field(repr=False)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its ids mean nothing to a teacher."""
+        return not self.teacher_tokenizer_sha256
 
     def encode(self, text: str) -> list[int]:
         """The ids of the text, without start and end symbol; a symbol's name inside the text is

@@ -52,7 +52,7 @@ def trim_tokenizer(
     """
     data = json.loads(tokenizer_json)
     full = read_tokenizer(tokenizer_json)
-    _check_kind(data)
+    check_kind(data)
     table = _Table(data)
     for name, id_ in [("start_id", start_id), *(("end_ids", id_) for id_ in end_ids)]:
         if id_ not in table.tokens:
@@ -186,13 +186,14 @@ def _trimmed_json(
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "post_processor": _start_first(start, new_start),
+        "post_processor": start_first(start, new_start),
         "model": model,
     }
     return json.dumps(trimmed, ensure_ascii=False, separators=(",", ":"))
 
 
-def _start_first(start: str, start_id: int) -> dict[str, Any]:
+def start_first(start: str, start_id: int) -> dict[str, Any]:
+    """The post-processor of a tokenizer.json that puts the start symbol before a text."""
     first = {"SpecialToken": {"id": start, "type_id": 0}}
     text = {"Sequence": {"id": "A", "type_id": 0}}
     second = {"Sequence": {"id": "B", "type_id": 1}}
@@ -204,7 +205,8 @@ def _start_first(start: str, start_id: int) -> dict[str, Any]:
     }
 
 
-def _check_kind(data: dict[str, Any]) -> None:
+def check_kind(data: dict[str, Any]) -> None:
+    """Raises DistillError for a tokenizer.json that is no BPE over bytes or with byte fallback."""
     model = data["model"]
     kind = model.get("type", "BPE" if "merges" in model else "unknown")
     found = None

@@ -63,7 +63,8 @@ def capture_targets(recipe: Recipe, night: str, data: Path | None = None) -> lis
 @task(name="capture shard", cache_policy=NO_CACHE, task_run_name="targets shard {number}")
 def capture_shard(tonight: Tonight, run_id: str, number: int, stories: list[CorpusStory]) -> int:
     """Capture and commit one shard; the targets' tokens."""
-    from distill.capture import CaptureRequest, TeacherIds, capture_documents
+    from distill.capture import capture_documents
+    from distill.positions import CaptureRequest, TeacherIds
 
     reads = load_tokenizer(tonight.teacher)
     requests = [
@@ -98,19 +99,22 @@ def capture_run_id(tonight: Tonight, unit: Unit) -> str:
         unit.pass_id,
         tonight.teacher.digest,
         tonight.claim.numerics,
-        tonight.recipe.capture.model_dump(mode="json"),
+        tonight.recipe.capture.identity(),
         tonight.recipe.shards.shard_size,
     )
 
 
 def capture_facts(tonight: Tonight, vocab_size: int) -> CaptureFacts:
     """What the night's targets promise, and what whoever reads them must find."""
+    config = tonight.recipe.capture
     return CaptureFacts(
-        num_draws=tonight.recipe.capture.num_draws,
+        num_draws=0 if config.mode == "top_k" else config.num_draws,
         teacher_digest=tonight.teacher.digest,
         tokenizer_sha256=tonight.teacher.tokenizer_sha256,
         vocab_size=vocab_size,
         context="prompt" if tonight.teacher.allows_instructions else "start",
+        mode=config.mode,
+        k=config.k,
     )
 
 

@@ -53,6 +53,7 @@ class Track:
     _said_s: float = field(default_factory=time.monotonic)
     _done: int = 0
     _tokens: int = 0
+    _note: str = ""
     _is_stopped: bool = False
 
     def advance(self, done: int = 1) -> None:
@@ -67,22 +68,27 @@ class Track:
         self._tokens += tokens
         self._show()
 
+    def note(self, text: str) -> None:
+        """Stand behind the rate from now on."""
+        self._note = f", {text}"
+
     def stop(self) -> None:
         """Have the threads that work on the step end at their next token."""
         self._is_stopped = True
 
     def _show(self) -> None:
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, rate=self._rate())
+            self._bar.update(self._task, completed=self._done, rate=self._rate() + self._note)
         elif time.monotonic() - self._said_s >= _LOG_EVERY_S:
             self._said_s = time.monotonic()
             logger.info(
-                "%s: %d/%d %s, %s%s",
+                "%s: %d/%d %s, %s%s%s",
                 self.label,
                 self._done,
                 self.total,
                 self.unit,
                 self._rate(),
+                self._note,
                 self._left(),
             )
 

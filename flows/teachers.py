@@ -13,17 +13,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from distill.errors import DistillError
+from distill.safe_files import PICKLES, refuse_unsafe
 from flows.errors import FlowsError
 from flows.hub_teachers import HUB_TEACHERS, MODEL_FILES, hub_folder, is_hub_id, pull_hub
 from flows.recipes import TeacherConfig
 from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder, pull_packaged
+from flows.teacher_shapes import check_shapes
 from warehouse.identity import folder_digest, sha256_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _LAYER_KINDS = {"full_attention", "sliding_attention"}
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TEXT_END = "<|endoftext|>"
 
 Say = Callable[[str], None]
@@ -145,7 +147,7 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
     tokenizer, or code to be run.
     """
     if not list(folder.glob("*.safetensors")):
-        found = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+        found = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
         what = f"only pickled weights ({', '.join(found)}), which can run code" if found else "none"
         raise FlowsError(
             f"teacher {name}: expected *.safetensors in {folder}, found {what}; save it with "
@@ -155,11 +157,11 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
         if not (folder / needed).is_file():
             raise FlowsError(f"teacher {name}: expected {needed} in {folder}, found none")
     for file in ("config.json", "tokenizer_config.json"):
-        if "auto_map" in _read_json(folder / file):
-            raise FlowsError(
-                f"teacher {name}: its {file} asks to run code of its own (auto_map); only models "
-                "that transformers itself knows are loaded"
-            )
+        _read_json(folder / file)
+    try:
+        refuse_unsafe(folder, f"teacher {name}")
+    except DistillError as exc:
+        raise FlowsError(str(exc)) from exc
     _check_layers(name, folder)
     _check_weights(name, folder)
     _read_json(folder / "tokenizer.json")
@@ -239,6 +241,7 @@ def load_model(
     disable_progress_bar()
     use_threads(config.threads)
     try:
+        check_shapes(teacher.folder)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             teacher.folder,
             dtype=torch.float32,

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from transformers import LlamaForCausalLM
 
 from distill.config import TrainConfig
+from distill.students import presets
 from distill.targets import StudentDocument
 
 VOCAB_SIZE = 40
@@ -25,7 +28,7 @@ def make_document(
         n_draws=np.array([len(row) for row in draws], np.int32),
         offsets=np.cumsum([0, *(len(row) for row, _ in unique)], dtype=np.int64),
         target_ids=np.concatenate([empty, *(row for row, _ in unique)]).astype(np.int32),
-        target_counts=np.concatenate([empty, *(counts for _, counts in unique)]).astype(np.int32),
+        target_counts=np.concatenate([empty, *(counts for _, counts in unique)]).astype(np.uint8),
     )
 
 
@@ -46,7 +49,7 @@ def make_documents(lengths: Sequence[int], seed: int = 0) -> list[StudentDocumen
     return documents
 
 
-def train_config(**changes: float) -> TrainConfig:
+def train_config(**changes: float | str) -> TrainConfig:
     """A short training: some 8 steps of about 60 targets."""
     settings: dict[str, float | str] = {
         "preset": "stlm-1m",
@@ -60,3 +63,12 @@ def train_config(**changes: float) -> TrainConfig:
         **changes,
     }
     return TrainConfig.model_validate(settings)
+
+
+def tiny_student(seed: int = 0) -> LlamaForCausalLM:
+    """A student of one layer for VOCAB_SIZE ids, whose step takes milliseconds."""
+    shape = presets.Preset("tiny", 16, 1, 2, 2, 24, 64, VOCAB_SIZE)
+    with torch.random.fork_rng(devices=[]):
+        model = LlamaForCausalLM(presets._llama_config(shape, VOCAB_SIZE, START, END))
+    presets._fill(model, torch.Generator().manual_seed(seed), shape.num_layers)
+    return model

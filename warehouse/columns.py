@@ -27,5 +27,22 @@ def column(name: str, type_: pa.DataType, meaning: str, *, nullable: bool = Fals
     return pa.field(name, type_, nullable=nullable, metadata={"meaning": meaning})
 
 
+def bin_columns(counted: str) -> list[pa.Field]:
+    """The columns of one of 15 bins of confidence; `counted`: what num_tokens counts."""
+    return [
+        column("bin", pa.int16(), "0 for the least sure, 14 for the surest"),
+        column("low", pa.float64(), "least probability in the bin"),
+        column("high", pa.float64(), "where the next bin begins; the last one holds 1 too"),
+        column("num_tokens", pa.int64(), counted),
+        column("num_right", pa.int64(), "of them, those where the likeliest event came"),
+        column(
+            "mean_confidence",
+            pa.float64(),
+            "mean of those probabilities; null for an empty bin",
+            nullable=True,
+        ),
+    ]
+
+
 ID = pa.string()
 RUN = column("run_id", ID, "the run that made this row: a digest of what was asked for")

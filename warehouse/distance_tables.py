@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from warehouse.columns import ID, RUN, Table, column
+from warehouse.columns import ID, RUN, Table, bin_columns, column
 
 DISTANCES = Table(
     "distances",
@@ -94,21 +94,9 @@ BAND_RELIABILITY = Table(
                 "nats, where the next band begins; null: nowhere",
                 nullable=True,
             ),
-            column("bin", pa.int16(), "0 for the least sure, 14 for the surest"),
-            column("low", pa.float64(), "least probability in the bin"),
-            column("high", pa.float64(), "where the next bin begins; the last one holds 1 too"),
-            column(
-                "num_tokens",
-                pa.int64(),
+            *bin_columns(
                 "symbols compared, ends included, whose likeliest event has a probability in the "
-                "bin for the student",
-            ),
-            column("num_right", pa.int64(), "of them, those where the likeliest event came"),
-            column(
-                "mean_confidence",
-                pa.float64(),
-                "mean of those probabilities; null for an empty bin",
-                nullable=True,
+                "bin for the student"
             ),
         ]
     ),

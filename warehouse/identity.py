@@ -29,6 +29,15 @@ def digest(*parts: Json) -> str:
     return digest_bytes(canonical_json(list(parts)))
 
 
+def digest_each(items: Iterable[Json]) -> str:
+    """digest(list(items)), of items that need not be in memory together."""
+    made = hashlib.blake2b(b"[[", digest_size=DIGEST_BYTES)
+    for place, item in enumerate(items):
+        made.update(b"," * (place > 0) + canonical_json(item))
+    made.update(b"]]")
+    return made.hexdigest()
+
+
 def digest_bytes(data: bytes) -> str:
     """32 hex characters: blake2b-128 of the bytes."""
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()

@@ -90,3 +90,63 @@ METRIC_COSTS = Table(
         ]
     ),
 )
+
+TRAIN_COSTS = Table(
+    "train_costs",
+    "how fast one execution of a student's training was",
+    2,
+    False,
+    ("role",),
+    pa.schema(
+        [
+            RUN,
+            column("line", ID, "the recipe's name"),
+            column("night", ID, "the night"),
+            column("role", ID, "challenger or control"),
+            column("student_id", ID, "the student"),
+            column("device", ID, "a GPU's name, or cpu"),
+            column("precision", ID, "of matrix products: float32 or bf16"),
+            column("num_processes", pa.int32(), "processes that shared each step, a device each"),
+            column("num_steps", pa.int64(), "optimizer steps of this execution"),
+            column("num_tokens", pa.int64(), "target tokens after its first step"),
+            column("wall_s", pa.float64(), "seconds by the clock, start and compiling included"),
+            column("cpu_s", pa.float64(), "CPU seconds of this process and those it started"),
+            column(
+                "tokens_per_s",
+                pa.float64(),
+                "target tokens per second after the first step, which warms up; null for one step",
+                nullable=True,
+            ),
+            column(
+                "flops_per_token",
+                pa.float64(),
+                "operations per target token, 6 N + 12 L H Q T (distill/speed.py)",
+            ),
+            column(
+                "peak_flops",
+                pa.float64(),
+                "operations per second of all devices at their best; null where nobody knows it",
+                nullable=True,
+            ),
+            column(
+                "mfu",
+                pa.float64(),
+                "flops_per_token * tokens_per_s / peak_flops; null where one of them is",
+                nullable=True,
+            ),
+            column(
+                "writing_cpu_s",
+                pa.float64(),
+                "of cpu_s, what the student's own writing took; null without an on-policy phase. "
+                "This and what follows is null before version 2",
+                nullable=True,
+            ),
+            column(
+                "scoring_cpu_s",
+                pa.float64(),
+                "of cpu_s, what the teacher's passes over those texts took; likewise",
+                nullable=True,
+            ),
+        ]
+    ),
+)

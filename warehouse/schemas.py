@@ -10,7 +10,7 @@ that saw it.
 from warehouse.canary_tables import CANARIES, EXPOSURES
 from warehouse.columns import Table
 from warehouse.distance_tables import BAND_RELIABILITY, DISTANCES
-from warehouse.measured_tables import COSTS, METRIC_COSTS, RUNS
+from warehouse.measured_tables import COSTS, METRIC_COSTS, RUNS, TRAIN_COSTS
 from warehouse.story_tables import (
     CORPUS_MEASURES,
     IMPORTS,
@@ -27,6 +27,7 @@ from warehouse.student_tables import (
     PROMOTIONS,
     RELIABILITY,
     SCORES,
+    STUDENT_TEXTS,
     TRAIN_STEPS,
     TRAINING_DOCUMENTS,
 )
@@ -51,11 +52,13 @@ __all__ = [
     "RUNS",
     "SCORES",
     "STORIES",
+    "STUDENT_TEXTS",
     "SUITE_PAIRS",
     "SUITE_TEXTS",
     "TABLES",
     "TARGETS",
     "TRAINING_DOCUMENTS",
+    "TRAIN_COSTS",
     "TRAIN_STEPS",
     "VERDICTS",
     "WORDS",
@@ -78,6 +81,7 @@ TABLES: dict[str, Table] = {
         TRAINING_DOCUMENTS,
         CHECKPOINTS,
         TRAIN_STEPS,
+        STUDENT_TEXTS,
         SCORES,
         PAIR_SCORES,
         EVALUATIONS,
@@ -90,5 +94,6 @@ TABLES: dict[str, Table] = {
         RUNS,
         COSTS,
         METRIC_COSTS,
+        TRAIN_COSTS,
     )
 }

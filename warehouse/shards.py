@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from warehouse.errors import FileDamagedError, LakeFormatError, StorageError
 from warehouse.identity import Json, canonical_json
 from warehouse.schemas import Table
+from warehouse.storage_forms import form_of
 
 METADATA_KEY = b"stillhouse"
 _MAGIC = b"PAR1"
@@ -147,17 +148,23 @@ def damage_message(root: Path, path: str, what: str) -> str:
 
 
 def _encode(rows: pa.Table, footer: Mapping[str, Json]) -> bytes:
-    rows = rows.replace_schema_metadata({METADATA_KEY: canonical_json(footer)})
+    forms = {_leaf(field): form_of(field, rows.column(field.name)) for field in rows.schema}
     sink = pa.BufferOutputStream()
-    paths = {_leaf(field): _is_id_list(field.type) for field in rows.schema}
-    pq.write_table(
-        rows,
+    with pq.ParquetWriter(
         sink,
-        compression="zstd",
+        rows.schema,
+        compression={leaf: form.codec for leaf, form in forms.items()},
+        compression_level={leaf: form.level for leaf, form in forms.items()},
+        column_encoding={leaf: form.encoding for leaf, form in forms.items() if form.encoding},
+        use_dictionary=[leaf for leaf, form in forms.items() if not form.encoding],
+        # Of lists nobody asks for the least and the greatest value.
+        write_statistics=[field.name for field in rows.schema if not pa.types.is_list(field.type)],
         write_page_checksum=True,
-        use_dictionary=[path for path, is_ids in paths.items() if not is_ids],
-        column_encoding={path: "BYTE_STREAM_SPLIT" for path, is_ids in paths.items() if is_ids},
-    )
+        # Readers take the types from schemas.py; Arrow's copy with every meaning is 3 KB a file.
+        store_schema=False,
+    ) as writer:
+        writer.write_table(rows)
+        writer.add_key_value_metadata({METADATA_KEY: canonical_json(footer)})
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
@@ -165,11 +172,6 @@ def _encode(rows: pa.Table, footer: Mapping[str, Json]) -> bytes:
 def _leaf(field: pa.Field) -> str:
     """The name that Parquet gives the column's values."""
     return f"{field.name}.list.element" if pa.types.is_list(field.type) else str(field.name)
-
-
-def _is_id_list(type_: pa.DataType) -> bool:
-    """Token ids: too many different ones for a dictionary; split by byte they take 14 % less."""
-    return pa.types.is_list(type_) and bool(pa.types.is_int32(type_.value_type))
 
 
 def _footer_of(data: bytes) -> bytes:

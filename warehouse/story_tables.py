@@ -148,7 +148,7 @@ CORPUS_MEASURES = Table(
 TARGETS = Table(
     "targets",
     "one document with what the teacher says of each next token",
-    1,
+    2,
     True,
     ("doc_id",),
     pa.schema(
@@ -165,9 +165,18 @@ TARGETS = Table(
                 pa.list_(pa.int32()),
                 "teacher ids of text + end; target t predicts it[t]",
             ),
-            column("n_targets", pa.list_(pa.uint8()), "unique ids drawn at each position"),
+            column(
+                "n_targets",
+                pa.list_(pa.uint8()),
+                "unique ids drawn at each position; of a top-k capture k",
+            ),
             column("target_ids", pa.list_(pa.int32()), "flat; ascending inside a position"),
-            column("target_counts", pa.list_(pa.uint8()), "flat; sums to R at each position"),
+            column(
+                "target_counts",
+                pa.list_(pa.uint8()),
+                "flat; sums to R at each position; null of a top-k capture",
+                nullable=True,
+            ),
             column("entropy", pa.list_(pa.float16()), "nats of the teacher's distribution at t"),
             column(
                 "teacher_nll",
@@ -178,6 +187,18 @@ TARGETS = Table(
                 "word_start_logmass",
                 pa.list_(pa.float16()),
                 "log of the teacher's mass on ids that begin with whitespace or end the story",
+            ),
+            column(
+                "topk_logprob",
+                pa.list_(pa.float16()),
+                "flat; log p of each target id, of a top-k capture; null of a sampled one",
+                nullable=True,
+            ),
+            column(
+                "tail_logmass",
+                pa.list_(pa.float16()),
+                "log of the teacher's mass on all other ids at t, of a top-k capture; else null",
+                nullable=True,
             ),
         ]
     ),

@@ -4,7 +4,7 @@ decisions.
 
 import pyarrow as pa
 
-from warehouse.columns import ID, RUN, Table, column
+from warehouse.columns import ID, RUN, Table, bin_columns, column
 
 TRAINING_DOCUMENTS = Table(
     "training_documents",
@@ -75,6 +75,34 @@ TRAIN_STEPS = Table(
             column("loss", pa.float64(), "nats per target token"),
             column("learning_rate", pa.float64(), "of this step"),
             column("grad_norm", pa.float64(), "L2, before clipping"),
+        ]
+    ),
+)
+
+STUDENT_TEXTS = Table(
+    "student_texts",
+    "one text that one student wrote in the on-policy phase of its training",
+    1,
+    True,
+    ("student_id", "step", "doc_id"),
+    pa.schema(
+        [
+            column("student_id", ID, "the student"),
+            RUN,
+            column("step", pa.int64(), "optimizer step, by the weights before which it wrote"),
+            column("doc_id", ID, "the document whose prefix it wrote after, and in whose place"),
+            column("text", pa.string(), "what it wrote"),
+            column("num_tokens", pa.int32(), "student tokens of the text, its end symbol included"),
+            column(
+                "is_finished",
+                pa.bool_(),
+                "true if it came to its end symbol; else it was cut off at the document's length",
+            ),
+            column(
+                "jsd",
+                pa.float64(),
+                "nats per token: its loss, the mean divergence of student and teacher over it",
+            ),
         ]
     ),
 )
@@ -166,20 +194,8 @@ RELIABILITY = Table(
             column("suite", ID, "selection or confirmation"),
             column("subject_id", ID, "a student or a teacher"),
             RUN,
-            column("bin", pa.int16(), "0 for the least sure, 14 for the surest"),
-            column("low", pa.float64(), "least probability in the bin"),
-            column("high", pa.float64(), "where the next bin begins; the last one holds 1 too"),
-            column(
-                "num_tokens",
-                pa.int64(),
-                "symbols, ends included, whose likeliest event has a probability in the bin",
-            ),
-            column("num_right", pa.int64(), "of them, those where the likeliest event came"),
-            column(
-                "mean_confidence",
-                pa.float64(),
-                "mean of those probabilities; null for an empty bin",
-                nullable=True,
+            *bin_columns(
+                "symbols, ends included, whose likeliest event has a probability in the bin"
             ),
         ]
     ),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from distill.capture import TeacherIds
+from distill.positions import TeacherIds
 from distill.tokens import word_start_mask
 from tests.tiny_teacher import VOCAB_SIZE
 

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, Gemma2Config, Gemma2ForCausalLM, PreTrainedModel
 
-from distill.capture import CaptureRequest, TeacherIds, capture_documents
-from distill.config import CaptureConfig
+from distill.capture import capture_documents
+from distill.capture_config import CaptureConfig
 from distill.draws import draw_counts, draw_uniforms
 from distill.errors import DistillError
+from distill.positions import CaptureRequest, TeacherIds
 from distill.targets import CapturedDocument, from_table
 from tests.tiny_teacher import VOCAB_SIZE, make_stories
 from warehouse.schemas import TARGETS

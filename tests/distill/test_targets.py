@@ -1,7 +1,6 @@
-"""Draws are an unbiased sample, rows read back are what was written or are refused, and students
-get what they can use.
-"""
+"""Draws are an unbiased sample, and rows read back are what was written or are refused."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,17 +13,14 @@ from numpy.typing import NDArray
 from distill.draws import draw_counts, draw_uniforms
 from distill.errors import DistillError
 from distill.targets import (
+    READ_COLUMNS,
+    SHIFT,
     CapturedDocument,
     CaptureFacts,
     check_facts,
     from_table,
-    num_dropped_draws,
-    to_student,
     to_table,
 )
-from distill.tokens import TokenSpace
-from distill.trimming import trim_tokenizer
-from tests.tiny_teacher import make_stories, train_tokenizer
 
 NUM_DRAWS = 50
 
@@ -197,93 +193,34 @@ def test_facts_that_differ_are_listed() -> None:
         check_facts({}, expected, "run r")
 
 
-@pytest.fixture(scope="module")
-def space() -> TokenSpace:
-    tokenizer = train_tokenizer(make_stories(200, 0))
-    counts = {id_: 1000 - id_ for id_ in range(2, 420)}
-    return trim_tokenizer(
-        tokenizer.to_str(), vocab_size=400, id_counts=counts, forms=(), start_id=0, end_ids=(1, 300)
-    )
+@pytest.mark.parametrize(
+    ("fact", "other"),
+    [
+        ("teacher_digest", "another teacher"),
+        ("tokenizer_sha256", "another tokenizer"),
+        ("vocab_size", 49_280),
+        ("shift", "target t predicts input_ids[t + 1]"),
+        ("num_draws", 12),
+        ("context", "start"),
+        ("mode", "dense"),
+        ("temperature", 2.0),
+    ],
+)
+def test_targets_of_another_kind_are_refused_naming_both(fact: str, other: str | float) -> None:
+    expected = CaptureFacts(50, "teacher", "tokenizer", 49_152, "prompt")
+    mine = expected.to_json()[fact]
+    assert expected.shift == SHIFT
+    said = re.escape(f"{fact}: expected {mine!r}, found {other!r};")
+    with pytest.raises(DistillError, match=said):
+        check_facts({**expected.to_json(), fact: other}, expected, "run r")
 
 
-def kept_document(space: TokenSpace, doc_id: str, num_positions: int) -> CapturedDocument:
-    """A document whose text the space holds; its draws are of all the teacher's 512 ids."""
-    document = make_document(doc_id, vocab_size=512, num_positions=num_positions, seed=11)
-    rng = np.random.default_rng(0)
-    text = rng.choice(space.to_teacher[2:], num_positions)
-    return replace(document, input_ids=np.append(text[:-1], 1).astype(np.int32))
-
-
-def test_a_student_gets_the_kept_draws_in_its_own_ids(space: TokenSpace) -> None:
-    captured = kept_document(space, "doc", 20)
-    student = to_student(captured, space, [space.start_id])
-    assert student is not None
-    ends = np.append(0, np.cumsum(captured.n_targets, dtype=np.int64))
-    for t in range(20):
-        wanted: dict[int, int] = {}
-        for i in range(ends[t], ends[t + 1]):
-            id_ = int(space.from_teacher[captured.target_ids[i]])
-            if id_ >= 0:
-                wanted[id_] = wanted.get(id_, 0) + int(captured.target_counts[i])
-        part = slice(student.offsets[t], student.offsets[t + 1])
-        assert student.target_ids[part].tolist() == sorted(wanted)
-        assert (
-            dict(zip(student.target_ids[part], student.target_counts[part], strict=True)) == wanted
-        )
-        assert student.n_draws[t] == sum(wanted.values())
-    assert num_dropped_draws(student, NUM_DRAWS) == 20 * NUM_DRAWS - student.target_counts.sum()
-    assert num_dropped_draws(student, NUM_DRAWS) > 0
-    assert np.array_equal(space.to_teacher[student.input_ids], captured.input_ids)
-
-
-def test_counts_of_several_end_ids_add_up(space: TokenSpace) -> None:
-    captured = replace(
-        kept_document(space, "doc", 1),
-        n_targets=np.array([3], np.uint8),
-        target_ids=np.array([1, 40, 300], np.int32),
-        target_counts=np.array([10, 25, 15], np.uint8),
-    )
-    student = to_student(captured, space, [])
-    assert student is not None
-    assert student.target_ids.tolist() == [space.end_id, int(space.from_teacher[40])]
-    assert student.target_counts.tolist() == [25, 25]
-    neighbours = replace(
-        captured,
-        n_targets=np.array([2], np.uint8),
-        target_ids=np.array([1, 300], np.int32),
-        target_counts=np.array([20, 30], np.uint8),
-    )
-    student = to_student(neighbours, space, [])
-    assert student is not None
-    assert (student.target_ids.tolist(), student.target_counts.tolist()) == ([space.end_id], [50])
-
-
-def test_a_text_with_a_removed_id_or_an_early_end_is_left_out(space: TokenSpace) -> None:
-    captured = kept_document(space, "doc", 4)
-    for id_ in (int(np.flatnonzero(space.from_teacher < 0)[0]), 1, 300):
-        ids = captured.input_ids.copy()
-        ids[1] = id_
-        assert to_student(replace(captured, input_ids=ids), space, []) is None
-
-
-def test_kept_draws_are_an_unbiased_sample_of_the_teacher_given_the_kept_ids(
-    space: TokenSpace,
-) -> None:
-    probs = random_probs(1, 512, seed=13)
-    draws = draw_counts(probs.repeat(2000, 1), draw_uniforms(1, "doc", 2000, NUM_DRAWS))
-    captured = replace(
-        kept_document(space, "doc", 2000),
-        n_targets=draws.n_targets,
-        target_ids=draws.ids,
-        target_counts=draws.counts,
-    )
-    student = to_student(captured, space, [])
-    assert student is not None
-    counts = np.bincount(
-        student.target_ids, weights=student.target_counts, minlength=space.vocab_size
-    )
-    mass = np.zeros(space.vocab_size)
-    is_kept = space.from_teacher >= 0
-    np.add.at(mass, space.from_teacher[is_kept], probs[0].numpy()[is_kept])
-    assert 0.05 < mass.sum() < 0.95
-    assert abs(chi_square(counts, mass / mass.sum() * counts.sum())) < 4
+def test_columns_that_no_student_reads_may_stay_on_disk() -> None:
+    written = [make_document(f"d{i}", vocab_size=64, num_positions=5, seed=i) for i in range(3)]
+    table = to_table(written, run_id="r", teacher_digest="t").select(READ_COLUMNS)
+    for found, expected in zip(
+        from_table(table, num_draws=NUM_DRAWS, vocab_size=64), written, strict=True
+    ):
+        assert np.array_equal(found.input_ids, expected.input_ids)
+        assert np.array_equal(found.target_counts, expected.target_counts)
+        assert found.entropy.size == 0

@@ -44,12 +44,25 @@ def _pickle_only(folder: Path) -> None:
         (lambda f: (f / "tokenizer.json").unlink(), r"expected tokenizer\.json in"),
         (lambda f: (f / "config.json").unlink(), r"expected config\.json in"),
         (lambda f: _edit_json(f / "config.json", auto_map={"AutoModel": "m.M"}), r"auto_map"),
+        (lambda f: (f / "optimizer.pt").write_bytes(b""), r"found a pickle \(optimizer\.pt\)"),
+        (lambda f: (f / "modeling_x.py").write_text(""), r"found code \(modeling_x\.py\)"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04."), "expected safetensors in"),
         (
             lambda f: _edit_json(f / "config.json", layer_types=["conv", "full_attention"]),
             r"expected layers of full_attention or sliding_attention in .*, found conv",
         ),
     ],
-    ids=["pickle only", "no weights", "no tokenizer", "no config", "code of its own", "conv"],
+    ids=[
+        "pickle only",
+        "no weights",
+        "no tokenizer",
+        "no config",
+        "code of its own",
+        "pickle",
+        "code",
+        "pickle by name",
+        "conv",
+    ],
 )
 def test_a_folder_that_is_no_safe_teacher_is_refused(
     folder: Path, spoil: Callable[[Path], object], said: str
@@ -59,6 +72,24 @@ def test_a_folder_that_is_no_safe_teacher_is_refused(
         find_teacher(str(folder), _say)
     assert "\n" not in str(refusal.value)
     assert str(refusal.value).startswith("teacher teacher: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"vocab_size": 10**12}, r"found: model\.embed_tokens\.weight of shape \[512, 64\], where"),
+        ({"num_hidden_layers": 10**9}, "1000000000 layers asked for by config.json"),
+        ({"num_hidden_layers": 3}, "numbers, where config.json asks for"),
+        ({"intermediate_size": 2**40}, "of shape .192, 64., where config.json asks for"),
+    ],
+)
+def test_a_config_that_asks_for_other_weights_is_refused_before_they_are_made(
+    folder: Path, changes: dict[str, int], said: str
+) -> None:
+    _edit_json(folder / "config.json", **changes)
+    teacher = describe_teacher("teacher", folder)
+    with pytest.raises(FlowsError, match=said):
+        load_model(teacher, load_recipe("smoke").teacher)
 
 
 def test_a_teacher_is_its_bytes_not_its_place(folder: Path, tmp_path: Path) -> None:
