@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from distill.batches import Cursor
 from distill.errors import DistillError
+from distill.safe_files import tensor_facts
 from warehouse.identity import Json, canonical_json, digest, sha256_file
 
 _FORMAT_VERSION = 1
@@ -103,6 +104,7 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Json]) -> Progress | No
             shutil.rmtree(place)
             continue
         _refuse_other_training(place, state["identity"], identity)
+        tensor_facts(place / _TENSORS, f"checkpoint {place}")
         return Progress(
             Cursor(**state["cursor"]),
             tuple(StepRecord(*row) for row in state["records"]),

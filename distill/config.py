@@ -1,49 +1,33 @@
 """The sections of a recipe that distill owns: what is captured, what a student reads, how it is
-trained and judged.
+trained and measured. When it is promoted: distill/promote_config.py.
 """
 
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from distill.on_policy_config import OnPolicyConfig
+from distill.schedule import Schedule
 from distill.students.presets import preset_named
 
 # Far below, logits / temperature overflow.
 _SMALLEST_TEMPERATURE = 0.01
 # Of evaluate: keys that nights of earlier versions did not have.
 _NEWER = ("num_distance_documents", "pairs_per_set")
-# Of a figure or a suite.
-_NAME = r"^[a-z][a-z0-9._-]{0,62}$"
+# Of train: likewise. `peak_tflops` moves no weight.
+_NEWER_TRAINING = (
+    "context",
+    "schedule",
+    "compile",
+    "precision",
+    "num_processes",
+    "on_policy",
+)
+_UNFELT = {"checkpoint_every_steps", "peak_tflops"}
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TokenSpaceConfig(_Section):
-    """What a student's ids mean."""
-
-    vocab_size: int = Field(
-        ge=300,
-        le=1_000_000,
-        description="ids of the trimmed tokenizer; fewer: cheaper, more documents left out",
-    )
-
-
-class CaptureConfig(_Section):
-    """What is asked of the teacher about finished text."""
-
-    num_draws: int = Field(
-        ge=1,
-        le=255,
-        description="R, ids drawn at each position; more: less noise in each target, more storage",
-    )
-    seed: int = Field(ge=0, lt=2**63, description="another seed draws other ids from the same law")
-    batch_size: int = Field(
-        ge=1,
-        le=4096,
-        description="documents in one forward pass; it moves last bits, so it changes the run's id",
-    )
 
 
 class TrainConfig(_Section):
@@ -74,7 +58,7 @@ class TrainConfig(_Section):
         description="padded tokens in a forward pass; each takes 4 bytes * V; moves last bits only",
     )
     learning_rate: float = Field(
-        default=3e-3, gt=0, le=1, description="peak rate of AdamW; larger students want lower ones"
+        default=3e-3, gt=0, le=1, description="peak rate; larger students want lower ones"
     )
     warmup_share: float = Field(
         default=0.05,
@@ -112,14 +96,57 @@ class TrainConfig(_Section):
         description='share of documents read after a line "Words: a, b, c", or the lines that '
         "`context` names; 0 makes --words vain",
     )
+    optimizer: Literal["adamw", "muon"] = Field(
+        default="muon",
+        description="muon: the hidden layers' matrices by Muon, scaled to the size of AdamW's "
+        "updates, so that learning_rate and weight_decay mean the same, the rest by AdamW; adamw: "
+        "all by AdamW, steps of a small student a twentieth to a fifth cheaper and each worth less",
+    )
+    schedule: Schedule = Field(
+        default="wsd",
+        description="wsd: the rate warms up, stays, and falls in the last decay_share; cosine: "
+        "falls as half a cosine from the warmup on, and decay_share is not read",
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        default="float32",
+        description="bf16: matrix products in bfloat16, where the hardware has it; weights, "
+        "optimizer (but for Muon's products on such a GPU) and loss stay float32",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile the layers: a minute or so at the start, faster steps, other "
+        "last bits; on a CPU it needs a C++ compiler",
+    )
+    num_processes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="processes of this machine that share each step's documents, on cuda a GPU "
+        "each; moves last bits only",
+    )
+    peak_tflops: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="what one device can do at this precision, in 1e12 operations per second, for "
+        "the MFU; absent: as known for some GPUs, else no MFU; not in the run's identity",
+    )
+    on_policy: OnPolicyConfig | None = Field(
+        default=None,
+        description="a section of its own: a last phase in which the student writes and the "
+        "teacher scores; absent: stored targets alone",
+    )
 
     def identity(self) -> dict[str, Any]:
         """What students follow from, as JSON values. How often a checkpoint is written is no part;
-        nor is a context of words, so that students keep the ids that they had before there was
-        another.
+        nor are keys of _NEWER_TRAINING where they have their default, so that students keep the ids
+        that they had before there were any; nor is what a cosine does not read.
         """
-        usual = {"context"} if self.context == "words" else set[str]()
-        return self.model_dump(mode="json", exclude={"checkpoint_every_steps", *usual})
+        fields = type(self).model_fields
+        unread = {n for n in _NEWER_TRAINING if getattr(self, n) == fields[n].default}
+        if self.schedule == "cosine":
+            unread.add("decay_share")
+        return self.model_dump(mode="json", exclude={*_UNFELT, *unread})
 
     @field_validator("preset")
     @classmethod
@@ -128,11 +155,33 @@ class TrainConfig(_Section):
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
-        if self.warmup_share + self.decay_share > 1:
+        if self.schedule == "wsd" and self.warmup_share + self.decay_share > 1:
             raise ValueError(
                 "warmup_share + decay_share must be at most 1, found "
                 f"{self.warmup_share} + {self.decay_share}: lower one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_phase_can_be_had(self) -> Self:
+        if self.on_policy is None:
+            return self
+        refused = {
+            "alpha = 0": (not self.alpha, "nothing is asked of the teacher; raise it"),
+            f"num_processes = {self.num_processes}": (
+                self.num_processes > 1,
+                "a step's texts are written by one process; set it to 1",
+            ),
+            "compile = true": (
+                self.compile,
+                "a student that writes has another shape at every symbol; set it to false",
+            ),
+        }
+        for setting, (is_so, reason) in refused.items():
+            if is_so:
+                raise ValueError(
+                    f"{setting}: not with [train.on_policy], as {reason}, or leave the section out"
+                )
         return self
 
 
@@ -205,72 +254,3 @@ class EvaluateConfig(_Section):
         if 0 < temperature < _SMALLEST_TEMPERATURE:
             raise ValueError(f"expected 0, or {_SMALLEST_TEMPERATURE} to 10")
         return temperature
-
-
-class GateConfig(_Section):
-    """A figure of the challenger that must keep a limit, however good its bits per byte are."""
-
-    metric: str = Field(
-        pattern=_NAME,
-        description="the figure, as the column `metric` of the table `evaluations` has it; one "
-        "that is not measured that night breaks its gate",
-    )
-    suite: str | None = Field(
-        default=None,
-        pattern=_NAME,
-        description="the suite that it is measured on; absent: tonight's held-out stories "
-        "(confirmation), or for a figure of told stories, samples",
-    )
-    at_least: float | None = Field(
-        default=None, ge=-1e9, le=1e9, description="least value that is let through"
-    )
-    at_most: float | None = Field(
-        default=None, ge=-1e9, le=1e9, description="greatest value that is let through"
-    )
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        if (self.at_least is None) == (self.at_most is None):
-            found = "neither" if self.at_least is None else "both"
-            raise ValueError(
-                f"gate {self.metric}: expected one of at_least and at_most, found {found}; a band "
-                "is two gates"
-            )
-        return self
-
-
-class PromoteConfig(_Section):
-    """When a challenger takes the champion's place."""
-
-    margin_share: float = Field(
-        default=0.027,
-        ge=0,
-        lt=1,
-        description="share of the champion's bits per byte that a gain must exceed; the default "
-        "is the smallest at which one seed of a recipe takes another's place in at most 5 % of the "
-        "nights of 500 documents (16 small students); lower ones promote lucky seeds",
-    )
-    min_documents: int = Field(
-        default=30,
-        ge=2,
-        le=100_000_000,
-        description="selection documents below which nothing is promoted over a champion",
-    )
-    max_left_out_share: float = Field(
-        ge=0,
-        le=1,
-        description="gate: share of training documents that may be left out, as they hold an id "
-        "that the space lacks or do not fit the student's positions with their context",
-    )
-    gates: tuple[GateConfig, ...] = Field(
-        default=(),
-        max_length=100,
-        description="figures of the challenger and their limits, each a `[[promote.gates]]`; a "
-        "broken one keeps the champion",
-    )
-
-    def identity(self) -> dict[str, Any]:
-        """What a decision follows from, as JSON values; nothing of the gates where there are none,
-        so that nights claimed before there were any go on.
-        """
-        return self.model_dump(mode="json", exclude=set() if self.gates else {"gates"})

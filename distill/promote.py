@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distill.config import PromoteConfig
 from distill.errors import DistillError
 from distill.evaluation.intervals import (
     NUM_RESAMPLES,
@@ -28,6 +27,7 @@ from distill.evaluation.intervals import (
     smallest_difference,
 )
 from distill.gates import Gate, at_most, told
+from distill.promote_config import PromoteConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,70 +4,38 @@ draws, its control does not.
 
 import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from distill.prefix import mark_instruct_lines, prefix_ids
+from distill.config import TrainConfig
+from distill.prefix import mark_instruct_lines
 from distill.students.presets import build_student, preset_named
-from distill.targets import StudentDocument, check_facts, from_table, num_dropped_draws, to_student
-from distill.tokens import TokenSpace
-from distill.trimming import trim_tokenizer
-from flows.capture_targets import capture_facts, capture_run_id
-from flows.contexts import instruct_lines, training_contexts
-from flows.corpus import training_stories
 from flows.defaults import lake_folder
 from flows.diversity import expect_diversity
-from flows.errors import FlowsError
 from flows.measured import measured_stage
 from flows.model_card import model_card
 from flows.night import Tonight, open_night, shard_key
+from flows.on_policy import text_rows, tonights_phase
 from flows.progress import track
 from flows.recipes import Recipe
 from flows.student_cards import card_facts
 from flows.students import student_folder
-from flows.teachers import load_tokenizer
-from warehouse.identity import Json, digest
+from flows.token_spaces import check_reading
+from flows.training_costs import TrainingMeter
+from flows.training_set import TrainingSet, build_training_set
+from warehouse.identity import digest
 from warehouse.schemas import CHECKPOINTS, TRAIN_STEPS, TRAINING_DOCUMENTS
 
 if TYPE_CHECKING:
-    from distill.train import StepRecord, TrainResult
+    from distill.train import TrainResult
 
 CHALLENGER = "challenger"
 CONTROL = "control"
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """What both students read: documents in their token space, and what was left out of it.
-
-    instruct_lines: the lines of the instruct form that stand before some document, sorted; None:
-    what stands there is the line of its words.
-    """
-
-    space: TokenSpace
-    documents: tuple[StudentDocument, ...]
-    targets_run_ids: dict[str, str]
-    num_left_out: int
-    dropped_draw_share: float
-    instruct_lines: tuple[str, ...] | None
-
-    @property
-    def digest(self) -> str:
-        """Of the documents' ids and the runs that captured them; in the instruct form, also of what
-        is read before them.
-        """
-        return digest(sorted(self._identity(document) for document in self.documents))
-
-    def _identity(self, document: StudentDocument) -> list[Json]:
-        made: list[Json] = [document.doc_id, self.targets_run_ids[document.doc_id]]
-        return made if self.instruct_lines is None else [*made, document.prefix_ids.tolist()]
 
 
 @flow(name="train_student", flow_run_name="students of {recipe.name}, night {night}")
@@ -90,9 +58,11 @@ def train_student(recipe: Recipe, night: str, data: Path | None = None) -> dict[
             _sweep(tonight, student)
         missing = [role for role in students if not is_trained(tonight, students[role])]
         if missing:
+            check_reading(tonight, training_set.space, training_set.documents)
             with measured_stage(tonight, "train") as stage:
                 for role in missing:
-                    stage.num_tokens += train_one(tonight, training_set, role, students[role])
+                    if not is_trained(tonight, students[role]):  # with alpha = 0 both are one
+                        stage.num_tokens += train_one(tonight, training_set, role, students[role])
         else:
             logger.info("students: both are there")
         return students
@@ -106,36 +76,31 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
     from flows.numerics import use_device, use_threads
 
     use_threads(tonight.recipe.teacher.threads)
-    config, space = tonight.recipe.train, training_set.space
+    config, space = role_config(tonight, role), training_set.space
     model = build_student(
         config.preset, space.vocab_size, space.start_id, space.end_id, config.seed
     )
     mark_instruct_lines(model.config, training_set.instruct_lines)
     use_device(model, tonight.recipe.teacher)
     work = _work_folder(tonight, student)
+    on_policy = tonights_phase(tonight, config, space)
     with track(f"{role}", config.num_tokens, "tokens") as bar:
-        seen: int | None = None
-
-        def on_step(record: "StepRecord") -> None:
-            """Targets that an earlier, killed training saw move the bar, but not its rate."""
-            nonlocal seen
-            bar.count_tokens(record.num_tokens - seen if seen is not None else 0)
-            bar.advance(record.num_tokens - (seen or 0))
-            seen = record.num_tokens
-
+        meter = TrainingMeter(bar)
         result = train(
             config,
             model,
             training_set.documents,
             work,
             seed=config.seed,
-            alpha=_alpha(tonight, role),
-            on_step=on_step,
+            alpha=config.alpha,
+            on_policy=on_policy,
+            on_step=meter.on_step,
         )
+    meter.commit(tonight, training_set.documents, space.vocab_size, role, student, on_policy)
     folder = student_folder(tonight.lake, student)
     facts = card_facts(tonight, training_set, role, student, result.num_tokens)
     save_student(folder, model, space, model_card(facts), facts=facts.to_json())
-    tables = _rows(tonight, training_set, role, student, result)
+    tables = _rows(tonight, training_set, role, student, result) | text_rows(config, student, work)
     tonight.lake.commit_shard(student, 0, tables)
     shutil.rmtree(work, ignore_errors=True)
     logger.info(
@@ -147,80 +112,22 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
     return result.num_tokens
 
 
-def build_training_set(tonight: Tonight) -> TrainingSet:
-    """The night's documents as its students read them.
-
-    Raises DistillError if targets are of another teacher, tokenizer, R or shift than the recipe
-    asks for.
-    """
-    stories = {story.doc_id: story for story in training_stories(tonight)}
-    reads = load_tokenizer(tonight.teacher)
-    captured, run_ids = [], {}
-    facts = capture_facts(tonight, reads.vocab_size)
-    for unit in tonight.units:
-        run_id = capture_run_id(tonight, unit)
-        rows = tonight.lake.read("targets", run_ids=[run_id])
-        if rows.num_rows:
-            check_facts(tonight.lake.facts("targets", run_id), facts, f"run {run_id}")
-        for document in from_table(rows, num_draws=facts.num_draws, vocab_size=facts.vocab_size):
-            if document.doc_id in stories and document.doc_id not in run_ids:
-                captured.append(document)
-                run_ids[document.doc_id] = run_id
-    if len(captured) < len(stories) or not stories:
-        raise FlowsError(
-            f"{tonight.label}: expected targets of {len(stories)} accepted stories to train on, "
-            f"found {len(captured)}; "
-            "run the stages generate and capture first"
-        )
-    counts = np.bincount(
-        np.concatenate([document.input_ids for document in captured]), minlength=facts.vocab_size
-    )
-    space = trim_tokenizer(
-        (tonight.teacher.folder / "tokenizer.json").read_text(encoding="utf-8"),
-        vocab_size=tonight.recipe.token_space.vocab_size,
-        id_counts=counts,
-        forms=sorted(tonight.vocabulary.forms),
-        start_id=reads.start_id,
-        end_ids=reads.end_ids,
-    )
-    context_of = training_contexts(tonight)
-    contexts = {document.doc_id: context_of(stories[document.doc_id]) for document in captured}
-    read = [to_student(d, space, prefix_ids(space, contexts[d.doc_id]).tolist()) for d in captured]
-    limit = preset_named(tonight.recipe.train.preset).max_position_embeddings
-    kept = tuple(
-        document
-        for document in read
-        if document is not None and len(document.prefix_ids) + len(document.input_ids) <= limit
-    )
-    num_draws = facts.num_draws * sum(len(document.input_ids) for document in kept)
-    dropped = sum(num_dropped_draws(document, facts.num_draws) for document in kept)
-    return TrainingSet(
-        space,
-        kept,
-        run_ids,
-        len(read) - len(kept),
-        dropped / max(num_draws, 1),
-        instruct_lines(tonight, [contexts[document.doc_id] for document in kept]),
-    )
-
-
 def student_ids(tonight: Tonight, training_set: TrainingSet) -> dict[str, str]:
     """By role, the id of all that a student's weights follow from."""
     from distill.train import STAGE_VERSION
 
-    config = tonight.recipe.train.identity()
-    del config["alpha"]  # the control's is another
+    configs = {role: role_config(tonight, role) for role in (CHALLENGER, CONTROL)}
     return {
         role: digest(
             "train",
             STAGE_VERSION,
-            config,
-            _alpha(tonight, role),
+            {key: value for key, value in config.identity().items() if key != "alpha"},
+            config.alpha,
             training_set.digest,
             training_set.space.digest,
             tonight.claim.numerics,
         )
-        for role in (CHALLENGER, CONTROL)
+        for role, config in configs.items()
     }
 
 
@@ -245,14 +152,17 @@ def _work_folder(tonight: Tonight, student: str) -> Path:
     return tonight.lake.root / "work" / student
 
 
-def _alpha(tonight: Tonight, role: str) -> float:
-    return tonight.recipe.train.alpha if role == CHALLENGER else 0.0
+def role_config(tonight: Tonight, role: str) -> TrainConfig:
+    """How tonight's student of that role is trained: a control without anything of the teacher."""
+    config = tonight.recipe.train
+    without = {"alpha": 0.0, "on_policy": None}
+    return config if role == CHALLENGER else config.model_copy(update=without)
 
 
 def _rows(
     tonight: Tonight, training_set: TrainingSet, role: str, student: str, result: "TrainResult"
 ) -> dict[str, pa.Table]:
-    config = tonight.recipe.train
+    config, num_documents = tonight.recipe.train, len(training_set.documents)
     checkpoint = {
         "student_id": student,
         "run_id": student,
@@ -262,24 +172,21 @@ def _rows(
         "token_space_digest": training_set.space.digest,
         "training_set_digest": training_set.digest,
         "teacher_digest": tonight.teacher.digest,
-        "alpha": _alpha(tonight, role),
-        "num_documents": len(training_set.documents),
+        "alpha": role_config(tonight, role).alpha,
+        "num_documents": num_documents,
         "num_documents_left_out": training_set.num_left_out,
         "dropped_draw_share": training_set.dropped_draw_share,
         "num_steps": len(result.steps),
         "num_tokens": result.num_tokens,
         "weights_digest": result.weights_digest,
     }
-    documents = [
-        {
-            "student_id": student,
-            "run_id": student,
-            "doc_id": document.doc_id,
-            "targets_run_id": training_set.targets_run_ids[document.doc_id],
-            "num_tokens": len(document.input_ids),
-        }
-        for document in training_set.documents
-    ]
+    documents = {
+        "student_id": [student] * num_documents,
+        "run_id": [student] * num_documents,
+        "doc_id": list(training_set.documents.doc_ids),
+        "targets_run_id": list(training_set.targets_run_ids),
+        "num_tokens": training_set.documents.num_targets_D,
+    }
     steps = [
         {
             "student_id": student,
@@ -294,6 +201,6 @@ def _rows(
     ]
     return {
         CHECKPOINTS.name: pa.Table.from_pylist([checkpoint], schema=CHECKPOINTS.schema),
-        TRAINING_DOCUMENTS.name: pa.Table.from_pylist(documents, schema=TRAINING_DOCUMENTS.schema),
+        TRAINING_DOCUMENTS.name: pa.Table.from_pydict(documents, schema=TRAINING_DOCUMENTS.schema),
         TRAIN_STEPS.name: pa.Table.from_pylist(steps, schema=TRAIN_STEPS.schema),
     }

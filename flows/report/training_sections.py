@@ -15,6 +15,12 @@ def targets_section(figures: Figures) -> Section | None:
     if not figures.targets.rows:
         return None
     draws = figures.setting("recipe.capture.num_draws")
+    k = figures.setting("recipe.capture.k")
+    what = (
+        f"the teacher's {k} likeliest next ids are kept, with the mass of all others"
+        if k
+        else f"{draws or 'some'} ids are drawn from the teacher's full next-token distribution"
+    )
     table = Table(
         "Targets of the night's stories",
         columns("capture run", "documents", "tokens", "unique ids per token", "entropy, bits"),
@@ -34,9 +40,8 @@ def targets_section(figures: Figures) -> Section | None:
     return Section(
         "targets",
         "Targets",
-        f"At each position of each accepted story {draws or 'some'} ids are drawn from the "
-        "teacher's full next-token distribution. Fewer unique ids and a lower "
-        "entropy mean a surer teacher.",
+        f"At each position of each accepted story {what}. Fewer unique ids and a lower entropy "
+        "mean a surer teacher.",
         (Block("targets-table", tables=(table,), sources=source(figures.targets)),),
     )
 
@@ -71,7 +76,8 @@ def training_section(figures: Figures) -> Section | None:
     return Section(
         "training",
         "Training",
-        "Both students start from the same weights and see the same tokens in the same steps. The "
+        "Both students start from the same weights and see the same tokens in the same steps, but "
+        "for what a challenger with an on-policy phase writes itself (rows of student_texts). The "
         "challenger's loss is mostly against the teacher's draws, the control's against the text "
         "alone: the heights of the two curves do not compare, their shapes do.",
         (block, _students_block(figures)),

@@ -16,6 +16,7 @@ from distill.batches import (
     make_batches,
     plan_epoch,
     plan_steps,
+    split_step,
 )
 from distill.errors import DistillError
 from distill.targets import StudentDocument
@@ -39,6 +40,29 @@ def test_a_step_is_within_a_document_of_its_share(lengths: list[int], tokens_per
     steps = plan_epoch(num_targets_D, tokens_per_step, seed=0, epoch=0)
     share = num_targets_D.sum() / max(1, round(num_targets_D.sum() / tokens_per_step))
     assert all(abs(num_targets_D[step].sum() - share) <= num_targets_D.max() for step in steps)
+
+
+@given(lengths=LENGTHS, world_size=st.integers(1, 9), seed=st.integers(0, 99))
+def test_ranks_share_a_step_evenly_and_lose_no_document(
+    lengths: list[int], world_size: int, seed: int
+) -> None:
+    num_targets_D = np.array(lengths)
+    indices = np.random.default_rng(seed).permutation(len(lengths))[: max(1, len(lengths) // 2)]
+    parts = split_step(num_targets_D, indices, world_size)
+    assert len(parts) == world_size
+    assert sorted(np.concatenate(parts).tolist()) == sorted(indices.tolist())
+    assert all(np.array_equal(part, indices[np.isin(indices, part)]) for part in parts)
+    loads = [int(num_targets_D[part].sum()) for part in parts]
+    assert max(loads) - min(loads) <= num_targets_D[indices].max()
+    again = split_step(num_targets_D, indices, world_size)
+    assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True))
+
+
+def test_one_rank_reads_the_step_as_it_is_and_ranks_may_have_nothing() -> None:
+    num_targets_D, indices = np.array([5, 9, 2]), np.array([2, 0, 1])
+    assert [part.tolist() for part in split_step(num_targets_D, indices, 1)] == [[2, 0, 1]]
+    parts = split_step(num_targets_D, indices, 4)
+    assert [part.tolist() for part in parts] == [[1], [0], [2], []]
 
 
 def test_the_order_follows_from_seed_and_epoch() -> None:
@@ -113,6 +137,41 @@ def test_each_target_sees_its_own_document_up_to_it_and_no_other(
     assert set().union(*map(rows_of, batches)) == expected
     assert sum(batch.num_tokens for batch in batches) == sum(lengths)
     assert all(b.input_ids_BT.numel() <= size or len(b.input_ids_BT) == 1 for b in batches)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=12),
+    size=st.integers(1, 200),
+    row_length=st.integers(36, 80),
+)
+def test_packed_rows_hold_every_document_whole_at_positions_of_its_own(
+    lengths: list[int], size: int, row_length: int
+) -> None:
+    documents = make_documents(lengths)
+    batches = make_batches(documents, size, row_length)
+    assert len({batch.input_ids_BT.shape[1] for batch in batches}) == 1
+    assert all(b.input_ids_BT.numel() <= size or len(b.input_ids_BT) == 1 for b in batches)
+    found = set()
+    for batch in batches:
+        assert batch.position_ids_BT is not None
+        ids, places = batch.input_ids_BT.flatten(), batch.position_ids_BT.flatten().tolist()
+        for n, position in enumerate(batch.positions_N.tolist()):
+            first = position - places[position]
+            assert places[first : position + 1] == list(range(position - first + 1))
+            draws = slice(int(batch.offsets_N1[n]), int(batch.offsets_N1[n + 1]))
+            seen = (tuple(ids[first : position + 1].tolist()), int(batch.labels_N[n]))
+            found.add((*seen, tuple(batch.target_ids_K[draws].tolist())))
+    apart = set().union(*map(rows_of, make_batches(documents, size)))
+    assert found == {row[:3] for row in apart}
+    assert sum(batch.num_tokens for batch in batches) == sum(lengths)
+
+
+def test_short_documents_share_a_row_when_packed() -> None:
+    (batch,) = make_batches(make_documents([40, 3, 40, 3, 40, 3]), 256, row_length=64)
+    assert batch.input_ids_BT.shape == (3, 64)
+    (one,) = make_batches(make_documents([40, 3]), 256, row_length=64)
+    assert one.position_ids_BT is not None
+    assert one.position_ids_BT[0, 38:50].tolist() == [38, 39, 0, 1, 2, 3, 4, 5, 0, 0, 0, 0]
 
 
 def test_like_lengths_share_a_batch() -> None:

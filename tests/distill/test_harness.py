@@ -26,9 +26,9 @@ STORIES = make_stories(20, seed=11)
 
 def harness_of(model: PreTrainedModel, space: TokenSpace) -> Any:
     pytest.importorskip("lm_eval", reason="needs the extra `eval`: make test-eval")
-    from distill.evaluation.harness import student_lm
+    from distill.evaluation.harness import harness_lm
 
-    return student_lm(model, space)
+    return harness_lm(model, space)
 
 
 def lm_evals_own(folder: Path, **settings: Any) -> Any:

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from distill.config import PromoteConfig
 from distill.errors import DistillError
 from distill.gates import Gate, at_least, at_most
 from distill.promote import Contest, Decision, PairedScores, champion_changed, decide
+from distill.promote_config import PromoteConfig
 from warehouse.schemas import PROMOTIONS
 
 CHAMPION_BITS = 2.0
@@ -173,5 +173,5 @@ def test_the_default_margin_is_what_seeds_of_one_recipe_ask_for() -> None:
         Contest("new", "old", pair(1.93), pair(1.93)),
         seed=0,
     )
-    assert found.margin == pytest.approx(0.027 * CHAMPION_BITS)
+    assert found.margin == pytest.approx(0.005 * CHAMPION_BITS)
     assert found.reason == "better"

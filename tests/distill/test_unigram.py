@@ -32,7 +32,7 @@ def test_held_out_documents_are_scored_symbol_by_symbol_with_their_end() -> None
 
 
 def test_counts_are_those_of_the_training_documents() -> None:
-    model = fit_unigram([ids(1, 1, END_ID), ids(3, 1, END_ID)], vocab_size=5)
+    model = fit_unigram(lambda: [ids(1, 1, END_ID), ids(3, 1, END_ID)], vocab_size=5)
     assert model.counts.tolist() == [2, 3, 0, 1, 0]
 
 
@@ -52,16 +52,16 @@ def test_smoothing_is_the_best_power_of_two_with_each_document_left_out() -> Non
         return total
 
     best = min((2.0**power for power in range(-10, 5)), key=left_out_nats)
-    model = fit_unigram(documents, vocab_size=100)
+    model = fit_unigram(lambda: documents, vocab_size=100)
     assert model.smoothing == best
     assert 2.0**-10 < best < 2.0**4
 
 
 def test_the_digest_names_the_model_and_nothing_else() -> None:
     documents = [ids(1, 1, END_ID), ids(3, 1, END_ID)]
-    model = fit_unigram(documents, vocab_size=5)
-    assert fit_unigram(documents[::-1], vocab_size=5).digest == model.digest
-    assert fit_unigram(documents, vocab_size=6).digest != model.digest
+    model = fit_unigram(lambda: documents, vocab_size=5)
+    assert fit_unigram(lambda: documents[::-1], vocab_size=5).digest == model.digest
+    assert fit_unigram(lambda: documents, vocab_size=6).digest != model.digest
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_documents_of_another_space_are_refused(
     documents: list[np.ndarray[tuple[int, ...], np.dtype[np.int32]]], message: str
 ) -> None:
     with pytest.raises(DistillError, match=message):
-        fit_unigram(documents, vocab_size=5)
+        fit_unigram(lambda: documents, vocab_size=5)
