@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from flows.errors import FlowsError
 from flows.night import Tonight, Unit
 from flows.subjects import Subject, students_of, teachers_of, unigram_of
-from flows.train_student import TrainingSet, build_training_set, is_trained, student_ids
+from flows.train_student import is_trained, student_ids
+from flows.training_set import TrainingSet, build_training_set
 
 if TYPE_CHECKING:
     from distill.evaluation.metrics import Metric

@@ -16,6 +16,7 @@ from flows.commands import (
     night,
     report,
     suites,
+    targets,
     teacher,
     vocabulary,
 )
@@ -40,6 +41,7 @@ for part in (
     champion,
     corpus,
     suites,
+    targets,
     canaries,
     vocabulary,
     teacher,

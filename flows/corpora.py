@@ -10,6 +10,7 @@ import pyarrow as pa
 from flows.errors import FlowsError
 from flows.hub_teachers import HUB_TEACHERS, MODEL_FILES, hub_folder
 from flows.night import BREAKS, Unit, shard_key, units_by_night
+from flows.split_age import split_passes
 from flows.sums import read_sums
 from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder
 from flows.teachers import cache_folder
@@ -76,6 +77,7 @@ def chosen_corpora(lake: Lake, line: str | None, night: str | None, snapshot: in
             f"--line {line}: expected one of {', '.join(lines) or 'none yet'}; run "
             "`stillhouse corpus list`"
         )
+    across = split_passes(lake, snapshot)
     units: dict[str, ExportUnit] = {}
     nights: list[Night] = []
     left_out: list[str] = []
@@ -88,7 +90,7 @@ def chosen_corpora(lake: Lake, line: str | None, night: str | None, snapshot: in
                 left_out.append(f"{claim.line}, night {claim.night}: {reason}")
                 continue
             nights.append(claim)
-            unit = _unit(claim, own)
+            unit = _unit(claim, own, across)
             units[unit.run_id] = _merged(units.get(unit.run_id), unit)
     if not units:
         raise _nothing(lake, line, night, left_out)
@@ -147,9 +149,10 @@ def _reason_against(lake: Lake, own: Unit, snapshot: int) -> str | None:
     return f"beyond its limits of {', '.join(broken)}" if broken else None
 
 
-def _unit(claim: Night, own: Unit) -> ExportUnit:
+def _unit(claim: Night, own: Unit, across: tuple[str, ...]) -> ExportUnit:
+    """The night's stories, spoken of by its own pass and by those that looked across the split."""
     share = json.loads(claim.asked)["recipe"]["night"]["held_out_share"]
-    return ExportUnit(claim.line, claim.night, own.run_id, (own.pass_id,), share)
+    return ExportUnit(claim.line, claim.night, own.run_id, (own.pass_id, *across), share)
 
 
 def _merged(first: ExportUnit | None, unit: ExportUnit) -> ExportUnit:

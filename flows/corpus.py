@@ -4,10 +4,12 @@ side of the split it is.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+import pyarrow as pa
 
 from distill.students.presets import preset_named
 from flows.errors import FlowsError
@@ -21,6 +23,28 @@ from warehouse.split import is_held_out
 # Ids beside a text's own: start, end, and what a tokenizer puts before a first word.
 _SYMBOLS = 8
 _MOST_COUNTED = 8
+_STORY_COLUMNS = (
+    "story_id",
+    "prompt_id",
+    "doc_id",
+    "text",
+    "plan_index",
+    "num_bytes",
+    "split_digest",
+    "accepted",
+)
+_PROMPT_COLUMNS = (
+    "prompt_id",
+    "text",
+    "words",
+    "verb",
+    "noun",
+    "adjective",
+    "features",
+    "sentence",
+    "family_digest",
+    "slots",
+)
 _counted: OrderedDict[tuple[Path, str, str], Mapping[str, int | None]] = OrderedDict()
 _counting = threading.Lock()
 
@@ -75,27 +99,34 @@ def text_as_story(doc_id: str, text: str) -> CorpusStory:
 
 def accepted_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     """The unit's accepted stories in plan order, less those that its pass spoke against."""
+    return sorted(each_accepted_story(tonight, unit), key=lambda story: story.plan_index)
+
+
+def each_accepted_story(tonight: Tonight, unit: Unit) -> Iterator[CorpusStory]:
+    """The same stories, one shard of the plan after the other: memory holds one shard."""
     if unit.is_import:
-        return imported_texts(tonight, unit)
-    snapshot = tonight.snapshot_of(unit)
+        yield from _imported_texts(tonight, unit)
+        return
+    snapshot, share = tonight.snapshot_of(unit), tonight.recipe.night.held_out_share
 
-    def rows_of(table: str, run_id: str) -> list[dict[str, Any]]:
-        rows = tonight.lake.read(table, run_ids=[run_id], snapshot=snapshot)
-        return cast("list[dict[str, Any]]", rows.to_pylist())
+    def shards(table: str, run_id: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        return tonight.lake.shards(table, run_ids=[run_id], columns=columns, snapshot=snapshot)
 
-    refused = {row["story_id"] for row in rows_of("verdicts", unit.pass_id)}
-    prompts = {row["prompt_id"]: row for row in rows_of("prompts", unit.run_id)}
-    accepted = [
-        row
-        for row in rows_of("stories", unit.run_id)
-        if row["accepted"] and row["story_id"] not in refused
-    ]
-    accepted.sort(key=lambda row: int(row["plan_index"]))
-    share = tonight.recipe.night.held_out_share
-    return [_story(row, prompts[row["prompt_id"]], share) for row in accepted]
+    verdicts = shards("verdicts", unit.pass_id, ["story_id"])
+    refused = {story_id for rows in verdicts for story_id in rows.column("story_id").to_pylist()}
+    # A shard's prompts and stories were committed together.
+    for asked, told in zip(
+        shards("prompts", unit.run_id, _PROMPT_COLUMNS),
+        shards("stories", unit.run_id, _STORY_COLUMNS),
+        strict=True,
+    ):
+        prompts = {row["prompt_id"]: row for row in asked.to_pylist()}
+        for row in told.filter(told.column("accepted")).to_pylist():
+            if row["story_id"] not in refused:
+                yield _story(row, prompts[row["prompt_id"]], share)
 
 
-def imported_texts(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
+def _imported_texts(tonight: Tonight, unit: Unit) -> Iterator[CorpusStory]:
     """The import's accepted texts in its order, less those that do not fit the recipe's students.
 
     A text to be trained on has at most recipe.most_story_tokens teacher tokens. One that is held
@@ -106,14 +137,12 @@ def imported_texts(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     preset = preset_named(tonight.recipe.train.preset)
     most_bytes = preset.max_position_embeddings - _SYMBOLS
     lengths = token_counts(tonight.lake, unit.run_id, tonight.teacher)
-    texts = []
     for place, row in enumerate(_accepted_rows(tonight.lake, unit.run_id)):
         text = _imported(row, place, share)
         fits = text.num_bytes <= most_bytes or not text.is_held_out
         num_tokens = lengths[text.doc_id]
         if fits and num_tokens is not None and num_tokens <= tonight.recipe.most_story_tokens:
-            texts.append(text)
-    return texts
+            yield text
 
 
 def token_counts(lake: Lake, run_id: str, teacher: Teacher) -> Mapping[str, int | None]:

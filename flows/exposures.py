@@ -8,6 +8,7 @@ import numpy as np
 
 from datagen.canaries import Secret, other_secrets, sentence_of
 from flows.bench import Bench, figure_row
+from flows.gates import CANARY_SUITE
 from flows.night import Tonight
 from flows.students import load_checked_student
 from flows.train_student import CHALLENGER, CONTROL
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from distill.evaluation.exposure import Exposure
     from distill.tokens import TokenSpace
 
-SUITE = "canaries"
 # Secrets that a canary is ranked among, itself counted: an exposure is at most 12 bits.
 NUM_RANKED = 4_096
 
@@ -33,7 +33,7 @@ def exposure_rows(tonight: Tonight, bench: Bench, run_id: str) -> list[dict[str,
     canaries = tonight.lake.read(CANARIES.name, run_ids=imports).to_pylist()
     if not canaries:
         return []
-    trained = {document.doc_id for document in bench.training_set.documents}
+    trained = set(bench.training_set.documents.doc_ids)
     config = tonight.recipe.evaluate
     rows = []
     for role in (CHALLENGER, CONTROL):
@@ -94,7 +94,7 @@ def exposure_figures(
                 seed=config.seed,
                 num_resamples=config.num_resamples,
             )
-            figures.append(figure_row(subject, SUITE, suite_digest, metric))
+            figures.append(figure_row(subject, CANARY_SUITE, suite_digest, metric))
     return figures
 
 

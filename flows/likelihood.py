@@ -60,7 +60,7 @@ def score_baseline(
         for batch in _batches(training_texts)
         for ids in loaded.encode(batch)
     ]
-    unigram = fit_unigram(trained_on, vocab_size_of(loaded))
+    unigram = fit_unigram(lambda: trained_on, vocab_size_of(loaded))
     return score_unigram(unigram, requests_of(loaded, documents), end_id=end)
 
 

@@ -61,10 +61,11 @@ def measured_stage(tonight: Tonight, name: str) -> Iterator[Stage]:
     )
 
 
-def cpu_s() -> float:
-    """CPU seconds of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+def cpu_s(*, with_children: bool = False) -> float:
+    """CPU seconds of this process so far, and if asked for, of those it started that have ended."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)[: 1 + with_children]
+    usages = [resource.getrusage(one) for one in who]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 @lru_cache(maxsize=1)

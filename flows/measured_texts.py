@@ -7,10 +7,8 @@ is, and which ones cannot be used, is said by the code that imports corpora.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.errors import FlowsError
@@ -77,28 +75,6 @@ class LineStories:
                 if row["story_id"] not in refused:
                     side = is_held_out(row["split_digest"], unit.held_out_share)
                     yield row["doc_id"], row["text"], side
-
-
-@contextmanager
-def open_texts(
-    files: Sequence[str], text_column: str, held_out: str | None, data: Path
-) -> Iterator[tuple[Texts, Callable[[], Iterator[str]] | None]]:
-    """The documents asked for, and what gives the text that their line's students are trained on
-    (None for files: nothing says what was trained on them), while the block runs.
-    """
-    from warehouse.lake import Lake
-
-    if bool(files) == bool(held_out):
-        raise FlowsError(
-            "expected one of --text FILE and --held-out LINE, found "
-            f"{'both' if files else 'neither'}; `stillhouse evaluate --help` has an example"
-        )
-    if held_out is None:
-        yield texts_of_files(files, text_column), None
-        return
-    with Lake.open(data) as lake:
-        stories = stories_of_line(lake, held_out)
-        yield stories.held_out(), stories.training
 
 
 def texts_of_files(paths: Sequence[str], text_column: str) -> Texts:

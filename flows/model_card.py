@@ -13,6 +13,11 @@ from typing import Any
 from distill.students.presets import preset_named
 
 _SHOWN_DIGITS = 4
+_SPACES = {
+    "trimmed": "the teacher's tokenizer",
+    "teacher": "the teacher's whole tokenizer",
+    "own": "a tokenizer trained on its texts",
+}
 _FEW_TOKENS = 1_000_000
 _BODY = """\
 # {preset} of line {line}, night {night}
@@ -95,6 +100,8 @@ class CardFacts:
     vocabulary_digest: str
     instruct_lines: tuple[str, ...] | None
     sources: tuple[Source, ...]
+    token_space: str = "trimmed"
+    on_policy: str = ""
 
     def to_json(self) -> str:
         """As card.json holds it."""
@@ -191,11 +198,11 @@ def _what(facts: CardFacts) -> Iterator[Sequence[str]]:
         f"Llama, {preset.num_layers} layers of width {preset.hidden_size}, {preset.num_heads} "
         f"heads, {preset.max_position_embeddings:,} positions",
     )
-    yield (
-        "token space",
-        f"{facts.vocab_size:,} ids of the teacher's tokenizer, `{facts.token_space_digest}`",
-    )
+    space = _SPACES.get(facts.token_space, _SPACES["trimmed"])
+    yield "token space", f"{facts.vocab_size:,} ids of {space}, `{facts.token_space_digest}`"
     yield "objective", teacher_weight if facts.alpha else "plain cross entropy"
+    if facts.on_policy:
+        yield "on-policy phase", facts.on_policy
     yield "target tokens seen", f"{facts.num_tokens:,} (repeats counted)"
 
 

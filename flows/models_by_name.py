@@ -43,9 +43,9 @@ _SPACE_FILE = "token_space.json"
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A loaded model and how it reads: the ids of texts, the symbol that stands before a text (and
-    why that one, where its tokenizer does not say so) and those that may end one, and how many ids
-    it reads at once (None: any number).
+    """A loaded model and how it reads: the ids of texts, the text of ids, the symbol that stands
+    before a text (and why that one, where its tokenizer does not say so) and those that may end
+    one, and how many ids it reads at once (None: any number).
     """
 
     name: str
@@ -53,6 +53,7 @@ class LoadedModel:
     model_id: str
     model: "PreTrainedModel"
     encode: Callable[[Sequence[str]], list[list[int]]]
+    decode: Callable[[Sequence[int]], str]
     start: str
     why_start: str
     start_id: int
@@ -165,6 +166,7 @@ def _reads_by_space(
         model_id=model_id,
         model=model,
         encode=space.encode_batch,
+        decode=space.decode,
         start=str(start),
         why_start="",
         start_id=space.start_id,
@@ -199,6 +201,7 @@ def _teacher(name: str, say: Say) -> LoadedModel:
         model_id=teacher.digest,
         model=model,
         encode=encode,
+        decode=lambda ids: str(reads.tokenizer.decode(list(ids), skip_special_tokens=True)),
         start=str(reads.tokenizer.convert_ids_to_tokens(reads.start_id)),
         why_start=_why_start(reads),
         start_id=reads.start_id,

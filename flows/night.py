@@ -23,6 +23,7 @@ from datagen.vocabulary import Vocabulary, load_vocabulary
 from distill.students.presets import preset_named
 from flows.constraints import check_constrained
 from flows.errors import FlowsError
+from flows.gates import check_gates_in_lake
 from flows.holding import hold_line
 from flows.numerics import numerics_class
 from flows.recipes import Recipe, identity_of
@@ -134,6 +135,7 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
         _check_line(lake, request, asked)
         imports = {name: import_run(lake, name) for name in sorted(recipe.night.imports)}
         suites = tuple(suite_for_night(lake, name) for name in sorted(set(recipe.evaluate.suites)))
+        check_gates_in_lake(recipe.promote, lake, suites, list(imports.values()))
         digests = {suite.name: suite.digest for suite in suites}
         brought = {name: runs for name, runs in (("imports", imports), ("suites", digests)) if runs}
         if brought:

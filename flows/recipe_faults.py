@@ -7,8 +7,8 @@ needs the key as it stands there and the range that it has.
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from types import NoneType
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -108,8 +108,10 @@ def _items(places: Sequence[int | str], recipe: type[BaseModel]) -> bool:
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    """The model of a section, also of one that may be absent; None for a key that is no section."""
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    kinds = get_args(field.annotation) if is_union else (field.annotation,)
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
 
 
 def item_of(field: FieldInfo) -> type[BaseModel] | None:

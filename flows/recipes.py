@@ -23,13 +23,10 @@ from datagen.config import (
     VerdictConfig,
 )
 from datagen.engine_config import EngineConfig
-from distill.config import (
-    CaptureConfig,
-    EvaluateConfig,
-    PromoteConfig,
-    TokenSpaceConfig,
-    TrainConfig,
-)
+from distill.capture_config import CaptureConfig
+from distill.config import EvaluateConfig, TrainConfig
+from distill.promote_config import PromoteConfig
+from distill.space_config import TokenSpaceConfig
 from distill.students.presets import preset_named
 from flows.budget import BudgetConfig
 from flows.errors import FlowsError
@@ -170,8 +167,23 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _own_ids_have_no_draws(self) -> Self:
+        if self.token_space.kind == "own" and self.train.alpha:
+            raise ValueError(
+                f'train.alpha = {self.train.alpha}: expected 0 with token_space.kind = "own", as '
+                "the teacher's draws, and its scores of [train.on_policy], are in its own ids; "
+                "take another kind, or no draws and no scores"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_tail_is_of_all_ids(self) -> Self:
+        self.capture.check_space(self.token_space.kind)
+        return self
+
+    @model_validator(mode="after")
     def _gates_name_figures(self) -> Self:
-        check_gates(self.promote, self.evaluate)
+        check_gates(self.promote, self.evaluate, self.night.imports)
         return self
 
     @model_validator(mode="after")
@@ -269,14 +281,18 @@ def identity_of(recipe: Recipe) -> Mapping[str, Any]:
             "teacher": {"model", "device"},
             "night": {"imports"},
             "prompts": {"vocabulary", "family"},
+            "capture": True,
             "train": True,
             "evaluate": True,
             "promote": True,
             "shards": {"workers"},
             "budget": True,
             "engine": True,
+            "token_space": True,
         },
     )
+    asked["capture"] = recipe.capture.identity()
+    asked["token_space"] = recipe.token_space.identity()
     asked["train"] = recipe.train.identity()
     asked["evaluate"] = recipe.evaluate.identity()
     asked["promote"] = recipe.promote.identity()

@@ -7,6 +7,8 @@ from itertools import combinations
 
 from flows.night import Tonight, Unit, units_by_night
 from warehouse.identity import digest
+from warehouse.lake import Lake
+from warehouse.schemas import VERDICTS
 
 # Raise when other texts are refused.
 SPLIT_VERSION = 1
@@ -32,6 +34,22 @@ def split_pass_id(tonight: Tonight) -> str | None:
         [[unit.run_id, unit.pass_id] for unit in units_by_age(tonight)],
         tonight.recipe.night.held_out_share,
         tonight.recipe.duplicates.model_dump(mode="json"),
+    )
+
+
+def split_passes(lake: Lake, snapshot: int) -> tuple[str, ...]:
+    """Every run that looked for near duplicates across the split, of any night, and had done so at
+    that snapshot: whoever hands stories on has none that one of them took out.
+    """
+    ledger = lake.manifest.ledger()
+    return tuple(
+        sorted(
+            row.run_id
+            for (table, key), row in ledger.shards.items()
+            if table == VERDICTS.name
+            and ledger.since[table, key] <= snapshot
+            and REFUSED_DOCUMENTS in json.loads(row.facts)
+        )
     )
 
 

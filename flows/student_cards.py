@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from distill.on_policy_config import OnPolicyConfig
 from distill.students.files import CARD_FILE, FACTS_FILE
 from distill.students.presets import preset_named
 from flows.corpora import known_teachers
@@ -21,7 +22,7 @@ from warehouse.locks import hold_file
 from warehouse.schemas import EVALUATIONS, PROMOTIONS
 
 if TYPE_CHECKING:
-    from flows.train_student import TrainingSet
+    from flows.training_set import TrainingSet
 
 _STUDENTS = "('challenger', 'control', 'champion')"
 _FIGURES = f"""
@@ -60,13 +61,25 @@ def card_facts(
         num_documents=len(training_set.documents),
         num_left_out=training_set.num_left_out,
         num_tokens=num_tokens,
-        num_story_tokens=sum(len(document.input_ids) for document in training_set.documents),
+        num_story_tokens=int(training_set.documents.num_targets_D.sum()),
         training_set_digest=training_set.digest,
         parent_snapshot=tonight.claim.parent_snapshot,
         vocabulary=tonight.vocabulary.name,
         vocabulary_digest=tonight.vocabulary.digest,
         instruct_lines=training_set.instruct_lines,
         sources=tuple(_sources(tonight)),
+        token_space=tonight.recipe.token_space.kind,
+        on_policy=_phase(config.on_policy) if role == "challenger" else "",
+    )
+
+
+def _phase(phase: OnPolicyConfig | None) -> str:
+    if phase is None:
+        return ""
+    return (
+        f"in the last {phase.steps_share:.0%} of the steps {phase.share:.0%} of the documents were "
+        "written by the student and scored by the live teacher: generalized Jensen-Shannon "
+        f"divergence, beta {phase.beta:g}"
     )
 
 

@@ -19,7 +19,8 @@ from flows.night import Tonight, Unit, shard_key
 from flows.numerics import use_threads
 from flows.students import load_checked_student
 from flows.teachers import load_model, load_tokenizer
-from flows.train_student import CHALLENGER, CONTROL, TrainingSet
+from flows.train_student import CHALLENGER, CONTROL
+from flows.training_set import TrainingSet
 from warehouse.identity import digest
 from warehouse.schemas import SCORES
 
@@ -58,7 +59,8 @@ def unigram_of(tonight: Tonight, training_set: TrainingSet) -> Subject:
     from distill.evaluation.unigram import fit_unigram, score_unigram
 
     space = training_set.space
-    model = fit_unigram([d.input_ids for d in training_set.documents], space.vocab_size)
+    documents = training_set.documents
+    model = fit_unigram(lambda: (d.input_ids for d in documents), space.vocab_size)
 
     def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
         return score_unigram(model, student_requests(space, stories), end_id=space.end_id)
@@ -82,17 +84,32 @@ def score_unit(tonight: Tonight, subject: Subject, unit: Unit) -> int:
     scored now.
     """
     run_id = score_run_id(tonight, subject.kind, subject.subject_id, unit)
+    return score_once(
+        tonight, subject, run_id, unit.run_id, lambda: held_out_stories(tonight, unit)
+    )
+
+
+def score_once(
+    tonight: Tonight,
+    subject: Subject,
+    run_id: str,
+    unit: str,
+    documents: Callable[[], Sequence[CorpusStory]],
+) -> int:
+    """Score the documents of a unit, by its run, and commit the scores, if they are not in the
+    lake; the symbols scored now.
+    """
     if tonight.lake.is_committed(SCORES.name, shard_key(run_id, 0)):
         return 0
     use_threads(tonight.recipe.teacher.threads)
-    scores = subject.score(held_out_stories(tonight, unit))
+    scores = subject.score(documents())
     made = {
         "run_id": run_id,
         "subject_id": subject.subject_id,
         "subject": subject.kind,
-        "unit": unit.run_id,
+        "unit": unit,
     }
-    rows = [{**made, **score_row(score)} for score in scores]
+    rows = [{**made, **_score_row(score)} for score in scores]
     tonight.lake.commit_shard(
         run_id, 0, {SCORES.name: pa.Table.from_pylist(rows, schema=SCORES.schema)}
     )
@@ -126,7 +143,7 @@ def suite_scores(
     return [score_of(row) for _, row in sorted(by_document.items())]
 
 
-def score_row(score: "DocumentScore") -> dict[str, Any]:
+def _score_row(score: "DocumentScore") -> dict[str, Any]:
     """What a row of scores says of a document."""
     bins = score.reliability
     return {

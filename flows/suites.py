@@ -17,6 +17,7 @@ from warehouse.pair_files import Pair, read_pairs
 from warehouse.suites import (
     Suite,
     SuiteRequest,
+    Text,
     find_suite,
     freeze_pairs,
     frozen_suites,
@@ -63,6 +64,15 @@ class Shipped:
 
     request: SuiteRequest
     pairs: list[Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSuite:
+    """A suite and what is in it: pairs or texts, as its kind says."""
+
+    suite: Suite
+    pairs: tuple[Pair, ...] = ()
+    texts: tuple[Text, ...] = ()
 
 
 def shipped_suites() -> Mapping[str, Shipped]:
@@ -118,22 +128,29 @@ def listed_suites(lake: Lake) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_LIST)
 
 
-def shown_suite(lake: Lake, name: str) -> tuple[Suite, pa.Table]:
-    """A suite of the lake, or one that comes with Stillhouse: one row for each of its sets, or for
-    each of its first texts.
+def opened_suite(lake: Lake, name: str) -> OpenedSuite:
+    """A suite of the lake, or one that comes with Stillhouse, which need not be in the lake.
 
     Raises FlowsError, which lists the suites, if there is none of that name.
     """
     found = find_suite(lake, name)
     if found is None and name in _SHIPPED:
         shipped = shipped_suites()[name]
-        return _as_suite(shipped), _set_rows(shipped.pairs)
+        return OpenedSuite(_as_suite(shipped), pairs=tuple(shipped.pairs))
     if found is None:
         raise _unknown(lake, "suite ", name)
     if found.kind == "pairs":
-        return found, _set_rows(pairs_of(lake, found))
-    rows = [asdict(text) for text in texts_of(lake, found)[:_FIRST_TEXTS]]
-    return found, pa.Table.from_pylist(
+        return OpenedSuite(found, pairs=tuple(pairs_of(lake, found)))
+    return OpenedSuite(found, texts=tuple(texts_of(lake, found)))
+
+
+def shown_suite(lake: Lake, name: str) -> tuple[Suite, pa.Table]:
+    """The suite with one row for each of its sets, or for each of its first texts."""
+    opened = opened_suite(lake, name)
+    if opened.suite.kind == "pairs":
+        return opened.suite, _set_rows(opened.pairs)
+    rows = [asdict(text) for text in opened.texts[:_FIRST_TEXTS]]
+    return opened.suite, pa.Table.from_pylist(
         [{**row, "text": row["text"][:_MOST_SHOWN]} for row in rows], schema=_TEXTS
     )
 

@@ -143,7 +143,7 @@ def _written(
 
 def _training_text(tonight: Tonight, bench: Bench) -> Iterator[list[tuple[str, str]]]:
     """The texts that tonight's students were trained on, some at a time."""
-    trained = {document.doc_id for document in bench.training_set.documents}
+    trained = set(bench.training_set.documents.doc_ids)
     stories = [story for story in training_stories(tonight) if story.doc_id in trained]
     for start in range(0, len(stories), _STORIES_AT_ONCE):
         part = stories[start : start + _STORIES_AT_ONCE]

@@ -105,6 +105,6 @@ def set_automations(url: str) -> None:
 
 def _content(automation: "Automation | AutomationCore") -> dict[str, Any]:
     """What both kinds say, without the ids that the server adds."""
-    content = automation.model_dump(mode="json", exclude={"id", "owner_resource"})
+    content = automation.model_dump(exclude={"id", "owner_resource"})  # sets have no order
     content["trigger"].pop("id", None)
     return content

@@ -154,7 +154,7 @@ def test_shards_at_once_are_charged_the_time_once(tmp_path: Path) -> None:
     recipe = load_recipe("smoke", ["budget.price_per_hour=3600", "budget.currency=EUR"])
     claim = SimpleNamespace(line="smoke", night="1")
     tonight = cast("Tonight", SimpleNamespace(recipe=recipe, claim=claim))
-    meter, began_s = Meter(), time.monotonic()
+    began_s, meter = time.monotonic(), Meter()
     counts = dict.fromkeys(COUNTS, 1)
 
     def write(number: int) -> dict[str, Any]:

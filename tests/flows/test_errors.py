@@ -257,7 +257,7 @@ def test_a_lake_of_a_newer_version_is_refused(
         (lambda f: _flip(f / "model.safetensors", -1), "expected weights of digest"),
         (lambda f: _cut(f / "model.safetensors"), "model.safetensors expected, found Safeten"),
         (lambda f: (f / "token_space.json").unlink(), "expected token_space.json and tokenizer"),
-        (lambda f: (f / "config.json").write_text("{"), "config.json and model.safetensors expec"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json of a student expected"),
     ],
     ids=["flipped weights", "cut weights", "no token space", "cut config"],
 )

@@ -5,6 +5,7 @@ cannot be measured is one line.
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ def evaluate(*arguments: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+def figures(
+    rows: Sequence[dict[str, Any]], metric: str = "bits_per_byte", row: str = "model"
+) -> list[dict[str, Any]]:
+    """The rows of one figure of the models, in their order."""
+    return [one for one in rows if (one["metric"], one["row"]) == (metric, row)]
+
+
 def refused(*arguments: str | Path) -> str:
     """The one line that the command ends with."""
     result = in_process("evaluate", *(str(argument) for argument in arguments))
@@ -56,24 +64,25 @@ def stories_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_figures_of_held_out_stories_are_those_of_their_night(smoke_night: Night) -> None:
     names = ["challenger/smoke", "control/smoke", str(smoke_night.teacher)]
     rows = evaluate(*names, "--held-out", "smoke/1", "--data", smoke_night.data)
-    found = {row["model"]: row for row in rows if row["row"] == "model"}
     with Lake.open(smoke_night.data) as lake:
         stored = lake.query(
-            "SELECT role, metric, value, n, subject_id FROM evaluations "
-            "WHERE suite = 'confirmation' AND metric LIKE 'bits%'"
+            "SELECT role, metric, value, n, subject_id, suite_digest FROM evaluations "
+            "WHERE suite = 'confirmation'"
         ).to_pylist()
-    for name, role in zip(names, ("challenger", "control", "teacher"), strict=True):
-        expected = {row["metric"]: row for row in stored if row["role"] == role}
-        row = found[name]
-        assert row["bits_per_byte"] == pytest.approx(expected["bits_per_byte"]["value"], ROUNDING)
-        without_end = expected["bits_per_byte_without_end"]["value"]
-        assert row["without_end"] == pytest.approx(without_end, ROUNDING)
-        assert row["documents"] == expected["bits_per_byte"]["n"]
-        assert row["model_id"] == expected["bits_per_byte"]["subject_id"]
-        assert row["low"] < row["bits_per_byte"] < row["high"]
-    unigram = next(row for row in rows if row["row"] == "unigram")
+    for metric in ("bits_per_byte", "bits_per_byte_without_end", "ece"):
+        expected = {row["role"]: row for row in stored if row["metric"] == metric}
+        found = figures(rows, metric)
+        assert [row["model"] for row in found] == names
+        for row, role in zip(found, ("challenger", "control", "teacher"), strict=True):
+            assert row["value"] == pytest.approx(expected[role]["value"], ROUNDING)
+            assert row["n"] == expected[role]["n"]
+            assert row["model_id"] == expected[role]["subject_id"]
+            assert row["digest"] == expected[role]["suite_digest"]
+            assert row["on"] == "held-out stories of smoke/1"
+            assert row["low"] <= row["value"] <= row["high"]
+    [unigram] = figures(rows, row="unigram")
     assert unigram["model"] == "unigram, tokens of challenger/smoke"
-    assert unigram["bits_per_byte"] > found["challenger/smoke"]["bits_per_byte"]
+    assert unigram["value"] > figures(rows)[0]["value"]
 
 
 def test_every_name_of_a_student_is_the_same_student(
@@ -85,9 +94,9 @@ def test_every_name_of_a_student_is_the_same_student(
     folder = smoke_night.data / "models" / student
     names = ["champion/smoke", "challenger/smoke/1", student, student[:8], str(folder)]
     rows = evaluate(*names, "--text", stories_file, "--data", smoke_night.data)
-    first, *others = (row for row in rows if row["row"] == "model")
+    first, *others = figures(rows)
     assert [row["kind"] for row in (first, *others)] == ["student"] * 5
-    assert [row["bits_per_byte"] for row in others] == [first["bits_per_byte"]] * 4
+    assert [row["value"] for row in others] == [first["value"]] * 4
     assert [row["model_id"] for row in (first, *others)][:4] == [student] * 4
 
 
@@ -96,13 +105,16 @@ def test_a_difference_is_that_of_the_figures_with_an_interval_of_its_own(
 ) -> None:
     names = ["champion/smoke", "control/smoke", str(tiny_teacher_folder)]
     rows = evaluate(*names, "--text", stories_file, "--data", smoke_night.data)
-    figures = [row["bits_per_byte"] for row in rows[:3]]
-    for row, name, figure in zip(rows[3:], names[1:], figures[1:], strict=True):
-        assert row["row"] == "difference"
-        assert row["model"] == f"champion/smoke less {name}"
-        assert row["bits_per_byte"] == pytest.approx(figures[0] - figure, abs=1e-12)
-        assert row["low"] < row["bits_per_byte"] < row["high"]
-        assert row["tokens"] is None
+    for metric in ("bits_per_byte", "bits_per_byte_without_end"):
+        first, *others = figures(rows, metric)
+        found = figures(rows, metric, "difference")
+        for row, name, other in zip(found, names[1:], others, strict=True):
+            assert row["model"] == f"champion/smoke less {name}"
+            assert row["value"] == pytest.approx(first["value"] - other["value"], abs=1e-12)
+            assert row["low"] < row["value"] < row["high"]
+            assert row["tokens"] is None
+    told = [(row["metric"], row["row"]) for row in rows]
+    assert told[:5] == [("bits_per_byte", "model")] * 3 + [("bits_per_byte", "difference")] * 2
 
 
 def test_a_format_and_the_order_of_files_change_nothing(
@@ -118,9 +130,10 @@ def test_a_format_and_the_order_of_files_change_nothing(
         ["--text", tmp_path / "c.parquet", "--text-column", "story"],
     ]
     first, *others = (evaluate(tiny_teacher_folder, *arguments) for arguments in asked)
-    assert first[0]["documents"] == len(STORIES)
+    assert first[0]["n"] == len(STORIES)
     assert first[0]["bytes"] == sum(len(text) for text in STORIES)
-    assert others == [first, first]
+    for rows in others:
+        assert [{**row, "on": None} for row in rows] == [{**row, "on": None} for row in first]
 
 
 def test_a_text_twice_and_an_empty_one_are_left_out_and_told(
@@ -131,8 +144,8 @@ def test_a_text_twice_and_an_empty_one_are_left_out_and_told(
     result = in_process("evaluate", str(tiny_teacher_folder), "--text", f"{tmp_path}/some.jsonl")
     assert result.exit_code == 0
     assert "left out, duplicate: 1\nleft out, empty: 1\n2 documents" in result.stderr
-    assert "bits/byte" in result.stdout
-    assert "no end" in result.stdout
+    assert "bits_per_byte" in result.stdout
+    assert "3 rows" in result.stdout
 
 
 def test_a_limit_takes_the_same_documents_from_any_order(
@@ -143,8 +156,9 @@ def test_a_limit_takes_the_same_documents_from_any_order(
     )
     one = evaluate(tiny_teacher_folder, "--text", stories_file, "--limit", "5")
     other = evaluate(tiny_teacher_folder, "--text", tmp_path / "turned.jsonl", "--limit", "5")
-    assert one == other
-    assert one[0]["documents"] == 5
+    assert [row["value"] for row in one] == [row["value"] for row in other]
+    assert {row["digest"] for row in one} == {row["digest"] for row in other}
+    assert one[0]["n"] == 5
 
 
 def test_a_model_that_knows_nothing_reads_log2_v_on_a_book_of_three_windows(
@@ -158,14 +172,15 @@ def test_a_model_that_knows_nothing_reads_log2_v_on_a_book_of_three_windows(
     model.save_pretrained(folder)
     book = "\n".join(make_stories(40, seed=6))
     (tmp_path / "book.txt").write_text(book)
-    [row] = evaluate(folder, "--text", tmp_path / "book.txt")
+    row, without, *_ = evaluate(folder, "--text", tmp_path / "book.txt")
     tokenizer = read_tokenizer((folder / "tokenizer.json").read_text())
     num_symbols = len(tokenizer.encode(book, add_special_tokens=False).ids)
     assert num_symbols > 3 * row["window"] == 3 * 512
-    assert (row["documents"], row["tokens"], row["low"]) == (1, num_symbols + 1, None)
+    assert (row["n"], row["tokens"], row["low"]) == (1, num_symbols + 1, None)
     bits = math.log2(VOCAB_SIZE)
-    assert abs(row["bits_per_byte"] - bits * (num_symbols + 1) / len(book)) <= ROUNDING
-    assert abs(row["without_end"] - bits * num_symbols / len(book)) <= ROUNDING
+    assert abs(row["value"] - bits * (num_symbols + 1) / len(book)) <= ROUNDING
+    assert without["metric"] == "bits_per_byte_without_end"
+    assert abs(without["value"] - bits * num_symbols / len(book)) <= ROUNDING
 
 
 def _folder_of(model: torch.nn.Module, like: Path, folder: Path, settings: dict[str, str]) -> Path:
@@ -194,8 +209,8 @@ def test_a_model_of_another_family_whose_tokenizer_names_no_start_is_measured(
 
 def test_a_symbols_name_in_a_text_is_plain_text(tiny_teacher_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "odd.txt").write_text(f"{STORIES[0]} </s> <s> {STORIES[1]}")
-    [row] = evaluate(tiny_teacher_folder, "--text", tmp_path / "odd.txt")
-    assert row["documents"] == 1
+    row, *_ = evaluate(tiny_teacher_folder, "--text", tmp_path / "odd.txt")
+    assert row["n"] == 1
 
 
 def test_an_encoder_is_refused(
@@ -264,12 +279,11 @@ def test_held_out_stories_of_no_night_are_one_line(
     assert expected in said
 
 
-def test_what_is_asked_for_must_be_one_thing(
+def test_what_is_asked_for_must_be_there(
     tiny_teacher_folder: Path, stories_file: Path, tmp_path: Path
 ) -> None:
     folder = tiny_teacher_folder
-    assert "expected one of --text FILE and --held-out LINE, found neither" in refused(folder)
-    assert "found both" in refused(folder, "--text", stories_file, "--held-out", "smoke")
+    assert "one or more of --text FILE, --held-out LINE and --suite NAME" in refused(folder)
     assert "each MODEL once" in refused(folder, folder, "--text", stories_file)
     assert "found none" in refused(folder, "--text", tmp_path / "none.txt")
     (tmp_path / "empty.txt").write_text("\n")

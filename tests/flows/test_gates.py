@@ -1,5 +1,7 @@
 """Gates in a recipe: what they may name, what is refused with the recipe, and how they decide."""
 
+import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,9 @@ from flows.night import open_night
 from flows.promote_student import _contest
 from flows.recipes import identity_of, load_recipe
 from flows.text_figures import SAMPLES
+from tests.flows.command import in_process
 from tests.flows.smoke import MAX_WORDS, Night
+from tests.tiny_teacher import make_stories
 from warehouse.lake import Lake
 
 
@@ -52,6 +56,14 @@ def test_gates_are_a_part_of_what_is_asked_only_where_there_are_some() -> None:
         ('[{metric="ecee", at_most=1}]', "promote.gates.0.metric = 'ecee': expected a figure that"),
         ('[{metric="ecee", at_most=1}]', "did you mean ece?"),
         ('[{metric="ece", suite="samples", at_most=1}]', "suite = 'samples': expected a suite on"),
+        (
+            '[{metric="exposure_3", at_most=4}]',
+            "promote.gates.0: exposure_3 is measured on the can",
+        ),
+        ('[{metric="exposure", at_most=4}]', "exposure_10 is that of the canaries that were plan"),
+        ('[{metric="ece", suite="tales", at_most=1}]', "expected a suite of evaluate.suites (none"),
+        ('[{metric="ece", suite="canaries", at_most=1}]', "a suite on which ece is measured (conf"),
+        ('[{metric="adherence", suite="x", at_most=1}]', "adherence is measured (samples)"),
         ('[{metric="ece"}]', "promote.gates.0: gate ece: expected one of at_least and at_most"),
         ('[{metric="ece", at_least=0, at_most=1}]', "found both; a band is two gates"),
         ('[{metric="ece", at_mots=1}]', "unknown key promote.gates.0.at_mots; did you mean at_mo"),
@@ -75,6 +87,68 @@ def test_a_gate_on_told_stories_needs_some() -> None:
         load_recipe(
             "smoke", ["evaluate.num_samples=0", _with('[{metric="adherence", at_least=0.5}]')]
         )
+
+
+def test_a_gate_on_distances_needs_some() -> None:
+    with pytest.raises(FlowsError, match=r"evaluate\.num_distance_documents is 0"):
+        load_recipe(
+            "smoke",
+            ["evaluate.num_distance_documents=0", _with('[{metric="forward_kl", at_most=9}]')],
+        )
+
+
+def test_a_gate_may_look_at_texts_of_the_recipe_and_at_canaries() -> None:
+    gates = (
+        '[{metric="bits_per_byte", suite="tales", at_most=2}, {metric="exposure_10", at_most=4}]'
+    )
+    settings = ['evaluate.suites=["tales"]', 'night.imports=["mails"]', _with(gates)]
+    recipe = load_recipe("smoke", settings)
+    assert [suite_of(gate) for gate in recipe.promote.gates] == ["tales", "canaries"]
+    rows = [
+        {"metric": "bits_per_byte", "suite": "tales", "value": 1.9},
+        {"metric": "bits_per_byte", "suite": "confirmation", "value": 2.1},
+        {"metric": "exposure_10", "suite": "canaries", "value": 4.5},
+    ]
+    assert [gate.ok for gate in judged_gates(recipe.promote, rows)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        (
+            'metric="ece", suite="first-grammar"',
+            "suite = 'first-grammar': expected a suite of text, on which ece is measured, found",
+        ),
+        ('metric="exposure_3"', "'exposure_3': expected a number of times .* was planted (0, 10)"),
+    ],
+)
+def test_a_night_whose_suite_or_canaries_do_not_fit_a_gate_is_not_claimed(
+    gate: str, said: str, tiny_teacher_folder: Path, tmp_path: Path
+) -> None:
+    stories, data = tmp_path / "mails.jsonl", ("--data", str(tmp_path / "lake"))
+    stories.write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in make_stories(30, seed=4))
+    )
+    add = ("corpus", "import", str(stories), "--name", "mails", "--licence", "MIT", *data)
+    plant = ("canaries", "plant", "--into", "mails", "--name", "planted", "--repeats", "10")
+    for command in (add, (*plant, "--each", "1", "--never", "1", *data)):
+        assert in_process(*command).exit_code == 0
+    recipe = load_recipe(
+        "smoke",
+        [
+            f"teacher.model={tiny_teacher_folder}",
+            'evaluate.suites=["first-grammar"]',
+            'night.imports=["planted"]',
+            _with(f"[{{{gate}, at_most=1}}]"),
+        ],
+    )
+    with (
+        pytest.raises(FlowsError, match=re.escape(said).replace(r"\.\*", ".*")),
+        open_night(recipe, "1", tmp_path / "lake", print),
+    ):
+        pass
+    with Lake.open(tmp_path / "lake") as lake:
+        assert not lake.manifest.nights()
 
 
 def test_a_gate_on_minimal_pairs_names_a_suite_of_the_recipe() -> None:

@@ -20,7 +20,7 @@ from warehouse.lake import Lake
 
 pytestmark = pytest.mark.server
 
-NIGHTS_WITHIN_S = 420.0
+NIGHTS_WITHIN_S = 600.0
 INTERVAL_S = 60
 RULE = "stillhouse: a crashed run is run again"
 

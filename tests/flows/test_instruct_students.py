@@ -5,6 +5,7 @@ that a student follows what it was trained to follow.
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +15,13 @@ import pytest
 from datagen.families import load_family
 from distill.prefix import has_context
 from distill.sample import Sampling, sample_stories
+from distill.training_file import write_documents
 from flows.contexts import training_contexts
 from flows.corpus import CorpusStory, StoredAsk
 from flows.night import Tonight, open_night
 from flows.recipes import Recipe, load_recipe
 from flows.students import load_checked_student
-from flows.train_student import TrainingSet, build_training_set
+from flows.training_set import TrainingSet, build_training_set, training_digest
 from tests.flows.command import in_process, stillhouse
 from tests.flows.smoke import MAX_WORDS, Night, night_arguments
 from warehouse.lake import Lake
@@ -93,15 +95,18 @@ def test_documents_are_read_after_what_their_prompt_asked_for(tonight: Tonight) 
 
 
 def test_what_stands_before_a_document_is_part_of_a_students_id(
-    data: Path, smoke_night: Night, tonight: Tonight
+    data: Path, tonight: Tonight, tmp_path: Path
 ) -> None:
     rows = _rows(data, "select role, student_id, training_set_digest from checkpoints")
     assert len({row["student_id"] for row in rows}) == 4
     assert len({row["training_set_digest"] for row in rows}) == 2
     found = build_training_set(tonight)
-    before = found.digest
-    found.documents[0].prefix_ids[-1] ^= 1
-    assert found.digest != before
+    assert training_digest(found.documents, found.targets_runs, with_prefixes=True) == found.digest
+    first, *others = found.documents
+    changed = [replace(first, prefix_ids=first.prefix_ids ^ 1), *others]
+    documents = write_documents(changed, tmp_path)
+    other = training_digest(documents, found.targets_runs, with_prefixes=True)
+    assert other != found.digest
 
 
 def test_a_context_that_leaves_its_text_no_room_takes_it_out_and_is_counted(
@@ -112,7 +117,7 @@ def test_a_context_that_leaves_its_text_no_room_takes_it_out_and_is_counted(
     limit = lengths[len(lengths) // 2]
     assert max(len(d.input_ids) for d in whole.documents) < lengths[-1]
     short = SimpleNamespace(max_position_embeddings=limit)
-    monkeypatch.setattr("flows.train_student.preset_named", lambda _: short)
+    monkeypatch.setattr("flows.training_set.preset_named", lambda _: short)
     found = build_training_set(tonight)
     kept = [length for length in lengths if length <= limit]
     assert sorted(len(d.prefix_ids) + len(d.input_ids) for d in found.documents) == kept

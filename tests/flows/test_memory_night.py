@@ -36,7 +36,8 @@ def lake(
     assert in_process("corpus", "import", str(file), *licence, *options).exit_code == 0
     plant = ("--into", "mails", "--name", IMPORT, "--repeats", "1,20", "--each", "1")
     assert in_process("canaries", "plant", *plant, "--never", "4", *options).exit_code == 0
-    night = ("--night", NIGHT, "--set", f'night.imports=["{IMPORT}"]')
+    gate = 'promote.gates=[{metric="exposure_20", at_least=13}]'
+    night = ("--night", NIGHT, "--set", f'night.imports=["{IMPORT}"]', "--set", gate)
     outcome = stillhouse(night_arguments(data, smoke_night.teacher, *night), served)
     assert outcome.code == 0, outcome.errors
     with Lake.open(data) as lake:
@@ -74,6 +75,18 @@ def test_the_figures_of_canaries_are_the_means_of_their_rows(lake: Lake) -> None
         "select role, metric, value, n from evaluations where suite = 'canaries' order by all",
     )
     assert figures == [{**row, "value": pytest.approx(row["value"])} for row in means]
+
+
+def test_a_gate_looks_at_the_exposure_of_canaries(lake: Lake) -> None:
+    """A secret among 4,096 cannot be exposed by 13 bits."""
+    [decision] = _rows(lake, f"select reason, explanation from promotions where night = '{NIGHT}'")
+    [found] = _rows(
+        lake,
+        "select value from evaluations where metric = 'exposure_20' and role = 'challenger'",
+    )
+    assert decision["reason"] == "gate:exposure_20"
+    said = f"exposure_20 on canaries ({found['value']:g}, at least 13)"
+    assert said in decision["explanation"]
 
 
 def test_a_copied_run_stands_in_the_told_story_and_in_its_source(lake: Lake) -> None:

@@ -1,5 +1,5 @@
-"""A night on a real disk that fills up, at six moments: each stops in one clear line, and the same
-command goes on once there is space.
+"""A night on a real disk that fills up, at seven moments: each stops in one clear line, and the
+same command goes on once there is space.
 
 The disk is a small tmpfs. When the log line of a stage comes, a ballast file takes all but a few
 bytes; afterwards it is removed. One night goes through all the moments.
@@ -33,7 +33,8 @@ KILOBYTE, MEGABYTE = 1 << 10, 1 << 20
 class Moment:
     """The stage at whose beginning the disk fills, what is left then, and what cannot be written.
 
-    A student's checkpoint takes some 6 MB (weights and two moments), its folder a third of that.
+    What students read takes some 400 KB, a checkpoint some 6 MB (weights and two moments), a
+    student's folder a third of that.
     """
 
     stage: str
@@ -44,7 +45,8 @@ class Moment:
 MOMENTS = (
     Moment("generate", 8 * KILOBYTE, ""),
     Moment("capture", 8 * KILOBYTE, ""),
-    Moment("train", 64 * KILOBYTE, "tensors.safetensors"),
+    Moment("train", 64 * KILOBYTE, "training documents"),
+    Moment("train", 2 * MEGABYTE, "tensors.safetensors"),
     Moment("train", 7 * MEGABYTE, "/models/"),
     Moment("evaluate", 8 * KILOBYTE, ""),
     Moment("promote", 8 * KILOBYTE, ""),

@@ -150,6 +150,15 @@ def test_a_recipe_file_that_is_none_is_refused(tmp_path: Path, text: str, said: 
         (["smoke", "--set", "sampling.max_new_tokens=385"], "expected at most 384 for the 512"),
         (["smoke", "--set", "night.num_prompts=9000000"], "shards.shard_size = 12: expected at"),
         (["smoke", "--set", "train.preset=stlm-1g"], "stlm-1m"),
+        (
+            ["smoke", "--set", "token_space.kind=own"],
+            'train.alpha = 0.9: expected 0 with token_space.kind = "own", as the teacher',
+        ),
+        (
+            ["smoke", "--set", "token_space.kind=teacher"],
+            "expected none, as it has all of the teacher's ids, found 512: leave it out",
+        ),
+        (["smoke", "--set", "token_space.kind=bytes"], "'trimmed', 'teacher' or 'own'"),
         (["smoke", "--set", "train.alpha"], "expected section.key=value"),
         (["smoke", "--set", "name.first=x"], "name is a value, not a section"),
         (["nosuch"], "recipe nosuch: expected one of production, quickstart, smoke, or the path"),
@@ -201,9 +210,23 @@ def test_a_recipe_names_every_key_that_changes_stories() -> None:
 
 
 IDENTITIES = {
-    "quickstart": "d29e51c4c9731c6768bc4104e6ece6a0",
-    "smoke": "a374598f467cdb0a7909232cba01bf66",
+    "quickstart": "d181d45c669dbe2108340e82cea848d5",
+    "smoke": "88d70b7ef89adee976b3419e9052ad01",
 }
+
+
+def test_another_token_space_is_another_night_and_the_usual_one_is_not(tmp_path: Path) -> None:
+    text = _smoke_text()
+    usual = digest(identity_of(load_recipe("smoke", ["token_space.kind=trimmed"])))
+    assert usual == IDENTITIES["smoke"]
+    own = load_recipe("smoke", ["token_space.kind=own", "train.alpha=0"])
+    assert own.token_space.identity() == {"kind": "own", "vocab_size": 512}
+    path = tmp_path / "smoke.toml"
+    path.write_text(text.replace("vocab_size = 512\n", 'kind = "teacher"\n'))
+    assert load_recipe(str(path)).token_space.identity() == {"kind": "teacher"}
+    path.write_text(text.replace("vocab_size = 512\n", ""))
+    with pytest.raises(FlowsError, match='with kind = "trimmed" expected it, found none: add it'):
+        load_recipe(str(path))
 
 
 @pytest.mark.parametrize(("name", "identity"), IDENTITIES.items())

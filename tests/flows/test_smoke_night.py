@@ -27,8 +27,11 @@ def test_a_night_runs_its_stages_in_order_and_shows_its_first_story(smoke_night:
     stages = [stage_of(line.text) for line in smoke_night.outcome.lines]
     assert [stage for stage in stages if stage] == list(STAGES)
     log = "\n".join(smoke_night.outcome.errors)
-    first = _rows(smoke_night.data, "select text from accepted_stories order by plan_index limit 1")
-    assert first[0]["text"][:60] in log
+    [first] = _rows(
+        smoke_night.data,
+        "select text from stories where accepted order by attempt, plan_index limit 1",
+    )
+    assert first["text"][:60] in log
     assert "Traceback" not in log
 
 
@@ -94,6 +97,29 @@ def test_every_stage_has_a_row_of_its_cost(smoke_night: Night) -> None:
     assert [row["stage"] for row in runs] == list(STAGES)
     assert all(row["cpu_s"] >= 0 and row["wall_s"] > 0 for row in runs)
     assert all(row["num_tokens"] > 0 for row in runs if row["stage"] != "promote")
+
+
+def test_each_training_has_a_row_of_its_speed(smoke_night: Night) -> None:
+    rows = _rows(
+        smoke_night.data,
+        "select c.*, k.num_parameters from train_costs c join checkpoints k using (student_id) "
+        "order by c.role",
+    )
+    assert [row["role"] for row in rows] == ["challenger", "control"]
+    for row in rows:
+        [(steps, seen)] = [
+            (found["n"], found["seen"])
+            for found in _rows(
+                smoke_night.data,
+                "select count(*) as n, max(num_tokens) - min(num_tokens) as seen from train_steps "
+                f"where student_id = '{row['student_id']}'",
+            )
+        ]
+        assert (row["num_steps"], row["num_tokens"]) == (steps, seen)
+        assert (row["device"], row["precision"], row["num_processes"]) == ("cpu", "float32", 1)
+        assert 0 < row["num_tokens"] / row["wall_s"] < row["tokens_per_s"]
+        assert row["flops_per_token"] > 6 * row["num_parameters"]
+        assert row["peak_flops"] is row["mfu"] is None  # nobody knows a processor's
 
 
 def test_the_lake_is_as_it_was_written(smoke_night: Night) -> None:

@@ -24,10 +24,12 @@ from flows.corpus import (
 )
 from flows.duplicates import find_duplicates
 from flows.errors import FlowsError
+from flows.measured_texts import stories_of_line
 from flows.night import Tonight, open_night
 from flows.recipes import load_recipe
-from flows.split_age import split_pass_id, units_by_age
+from flows.split_age import split_pass_id, split_passes, units_by_age
 from flows.split_repeats import find_split_repeats
+from tests.flows.command import in_process
 from tests.warehouse.lake_rows import some_rows
 from warehouse.exchange import ImportRequest, import_corpus, open_source
 from warehouse.lake import Lake
@@ -218,3 +220,49 @@ def test_nights_that_overlapped_are_looked_at_by_the_next_one(
         _assert_apart(third)
         funnel = third.lake.query("select sum(num_stories) as n from funnel").to_pylist()
         assert funnel == [{"n": 3}]
+
+
+def test_what_is_out_is_neither_exported_nor_measured_on_by_hand(
+    tmp_path: Path, tiny_teacher_folder: Path
+) -> None:
+    """The younger of two texts across the split, of nights that overlapped and beside an import."""
+    data = tmp_path / "lake"
+    with _night(data, tiny_teacher_folder, "1"):
+        pass
+    with _night(data, tiny_teacher_folder, "2") as second:
+        _write(second, [(A.replace("somebody", "a man"), HELD_OUT), (B, HELD_OUT)])
+    with _night(data, tiny_teacher_folder, "1") as first:
+        _write(first, [(A, TRAINED)])
+        before = first.lake.manifest.snapshot()
+    imported = near(
+        "A cat and a hen went up the hill to see the sun, and it was a good day for both of them, "
+        "as the bread was warm and the milk was cold and nobody had to be at home before dark.",
+        True,
+    )
+    _bring_in(data, "mine", [imported])
+    with _night(data, tiny_teacher_folder, "3", "mine") as third:
+        _write(third, [(imported.replace("A cat", "A dog"), TRAINED)])
+        lake = third.lake
+        assert len(_refusals(third)) == 2
+        assert split_passes(lake, before) == ()
+        used = {story.text for story in (*training_stories(third), *_held_out(third))}
+        (tmp_path / "out").mkdir()
+        told = in_process("corpus", "export", "--to", str(tmp_path / "out"), "--format", "jsonl",
+                          "--rejected", "--data", str(data))  # fmt: skip
+        assert told.exit_code == 0, told.output
+        rows = {
+            split: [json.loads(line) for line in file.read_text().splitlines()]
+            for split in ("train", "held_out", "rejected")
+            if (file := tmp_path / "out" / f"{split}.jsonl").exists()
+        }
+        assert {row["text"] for split in ("train", "held_out") for row in rows[split]} == (
+            used - {imported}
+        )
+        refused = [row["reason"] for row in rows["rejected"]]
+        assert refused == ["near_duplicate"] * 2
+        assert "| near_duplicate | 2 |" in (tmp_path / "out" / "README.md").read_text()
+        stories = stories_of_line(lake, "smoke")
+        assert {text for _, text in stories.held_out().documents} == {
+            story.text for story in _held_out(third) if story.text != imported
+        }
+        assert used >= set(stories.training())

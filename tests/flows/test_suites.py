@@ -217,6 +217,50 @@ def test_subjects_are_scored_once_on_frozen_suites(
     _check_figures(tonight, frozen)
 
 
+def test_the_command_gives_the_figures_that_a_night_stores(
+    tonight: Tonight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand on the same suites: first-grammar (which need not be in the lake) and texts."""
+    for task in (score_pair_suite, score_text_suite):
+        monkeypatch.setattr(frozen_suites, task.fn.__name__, task.fn)
+    frozen = set_up_frozen(tonight, set_up_bench(tonight))
+    with track("scores", len(frozen), "suites") as bar:
+        score_frozen(tonight, frozen, MetricCosts(), Stage(), bar)
+    stored = {
+        (row["role"], row["suite"], row["metric"]): row for row in frozen_figures(tonight, frozen)
+    }
+    names = {"challenger/smoke": "challenger", "control/smoke": "control"}
+    names[str(tonight.recipe.teacher.model)] = "teacher"
+    digest, data = tonight.lake.digest(), str(tonight.lake.root)
+    suites = ["--suite", SUITE, "--suite", "tales", "--limit", "4"]
+    result = in_process("evaluate", *names, *suites, "--data", data, "--json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    found = {
+        (names[row["model"]], row["on"], row["metric"]): row
+        for row in rows
+        if row["row"] == "model"
+    }
+    assert found.keys() == {key for key in stored if key[0] != "unigram"}
+    for key, row in found.items():
+        assert row["value"] == pytest.approx(stored[key]["value"], abs=1e-6)
+        assert row["n"] == stored[key]["n"]
+        assert row["model_id"] == stored[key]["subject_id"]
+        assert row["digest"] == stored[key]["suite_digest"]
+        if row["on"] == SUITE:
+            assert (row["low"], row["high"]) == (stored[key]["low"], stored[key]["high"])
+    assert {row["on"] for row in rows if row["row"] == "difference"} == {"tales"}
+    assert tonight.lake.digest() == digest
+
+
+def test_a_suite_that_is_not_there_is_one_line(smoke_night: Night) -> None:
+    arguments = ["evaluate", "champion/smoke", "--suite", "blimp", "--data", str(smoke_night.data)]
+    refused = in_process(*arguments)
+    assert refused.exit_code == 2
+    *_, line = refused.stderr.splitlines()
+    assert "suite 'blimp': expected one of first-grammar; freeze another with" in line
+
+
 def _check_figures(tonight: Tonight, frozen: FrozenSuites) -> None:
     figures = frozen_figures(tonight, frozen)
     of_pairs = [row for row in figures if row["suite"] == SUITE]
