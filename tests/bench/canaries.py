@@ -29,12 +29,15 @@ from transformers import AutoModelForCausalLM
 from datagen.canaries import Canary, make_canaries, space_size, space_words
 from datagen.measures import words_of
 from datagen.memorisation import LENGTHS, find_copies
-from distill.capture import CaptureRequest, TeacherIds, capture_documents
-from distill.config import CaptureConfig, TrainConfig
+from distill.capture import capture_documents
+from distill.capture_config import CaptureConfig
+from distill.config import TrainConfig
 from distill.evaluation.exposure import Exposure, expected_exposure
+from distill.positions import CaptureRequest, TeacherIds
 from distill.prefix import prefix_ids
+from distill.reading import to_students
 from distill.sample import Sampling, sample_stories
-from distill.targets import StudentDocument, from_table, to_student
+from distill.targets import StudentDocument, from_table
 from distill.tokens import TokenSpace, read_tokenizer, word_start_mask
 from flows.exposures import NUM_RANKED, rank_secrets
 from tests.planted_students import trained_student, trimmed_space, with_canaries
@@ -95,7 +98,7 @@ def prepared(data: Path, texts: Sequence[str], seed: int) -> Prepared:
     )
     captured = from_table(rows, num_draws=NUM_DRAWS, vocab_size=512)
     start = prefix_ids(space, None).tolist()
-    read = [to_student(document, space, start) for document in captured]
+    read = to_students(captured, space, [start] * len(captured))
     documents = tuple(document for document in read if document is not None)
     return Prepared(tuple(canaries), words, tuple(planted), space, documents)
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.config import PromoteConfig
 from distill.promote import Contest, PairedScores
+from distill.promote_config import PromoteConfig
 from tests.bench.promotion_nights import (
     Floats,
     contest,

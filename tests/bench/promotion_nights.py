@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from distill.config import PromoteConfig
 from distill.promote import Contest, Decision, PairedScores, decide
+from distill.promote_config import PromoteConfig
 from tests.bench.promotion_students import Students
 
 NUM_CONFIRMATION, NUM_RESAMPLES = 50, 1_000

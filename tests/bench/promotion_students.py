@@ -20,6 +20,7 @@ from transformers import LlamaForCausalLM
 
 from distill.config import TrainConfig
 from distill.evaluation.scoring import ScoreRequest, score_documents
+from distill.reading import hard_labels
 from distill.students import presets
 from distill.targets import StudentDocument
 from distill.tokens import TokenSpace
@@ -150,17 +151,7 @@ def _plan() -> Iterator[tuple[str, int, int]]:
 
 def _document(space: TokenSpace, text: str) -> StudentDocument:
     """The text as a student reads it, without a draw of any teacher."""
-    ids = np.array([*space.encode(text), space.end_id], np.int32)
-    none = np.zeros(0, np.int32)
-    return StudentDocument(
-        doc_id=digest(text),
-        prefix_ids=np.array([space.start_id], np.int32),
-        input_ids=ids,
-        n_draws=np.zeros(len(ids), np.int32),
-        offsets=np.zeros(len(ids) + 1, np.int64),
-        target_ids=none,
-        target_counts=none,
-    )
+    return hard_labels(digest(text), space, text, [space.start_id])
 
 
 def _requests(space: TokenSpace, texts: Sequence[str]) -> list[ScoreRequest]:

@@ -60,7 +60,7 @@ def test_a_story_is_ordered_in_these_words(features: tuple[str, ...], named: str
     assert instruction(STORY, story_spec("jump", "boat", "happy", *features)) == (
         f"Write a very short story{named} for a small child about "
         '"the happy boat that wanted to jump". '
-        'The story must use the words "jump" and "happy boat". '
+        'Use the words "jump" and "happy boat". '
         "Use only simple words. Write 4 sentences."
     )
 

@@ -143,13 +143,17 @@ def test_a_seed_repeats_its_story_after_any_others(
 
 
 def test_many_long_prompts_at_once_are_read_whole(theirs: VllmEngine) -> None:
-    """More than the 4,096 tokens that a step of vLLM reads unless it is told otherwise."""
+    """More than the 4,096 tokens that a step of vLLM reads unless it is told otherwise. A last bit
+    that another batch moves may turn a draw.
+    """
     asked = "Tell it again with another end: the small boat went out to sea. " * 25
     requests = [Request(asked, "", seed, ()) for seed in range(16)]
-    written = write(theirs, requests, **WARM, max_new_tokens=8, soft_limit_tokens=8)
+    short = {"max_new_tokens": 8, "soft_limit_tokens": 8}
+    written = write(theirs, requests, **WARM, **short)
     assert sum(done.num_prompt_tokens for done in written) > 4096
     assert all(done.num_tokens for done in written)
-    assert len({done.text for done in written}) > 12
+    alone = [write(theirs, [request], **WARM, **short)[0] for request in requests[:6]]
+    assert sum(one == done for one, done in zip(alone, written, strict=False)) >= 5
 
 
 def test_what_is_outside_is_refused_before_anything_is_written(theirs: VllmEngine) -> None:
