@@ -48,7 +48,7 @@ test-browser: $(DEV_STAMP) ## open the night's report in headless Chromium (Debi
 		echo "chromium could not be installed: the browser tests will say so"
 	$(BIN)/python -m pytest -m browser -rs
 
-test-eval: $(DEV_STAMP) ## figures against lm_eval, and its tasks asked of a student
+test-eval: $(DEV_STAMP) ## figures against lm_eval and its tasks, losses against TRL's
 	@$(PIP) install -c constraints.txt -e '.[eval]'
 	$(BIN)/python -m pytest -m eval -rs
 

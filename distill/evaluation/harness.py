@@ -1,8 +1,8 @@
-"""A student as lm_eval sees a model, so that its tasks can be asked of it: the only file that knows
-that library (the extra `eval`).
+"""A model as lm_eval sees one, so that its tasks can be asked of it: the only file that knows that
+library (the extra `eval`).
 
-    from lm_eval import simple_evaluate
-    simple_evaluate(model=student_lm(model, space), tasks=[...], task_manager=...)
+    tasks = read_tasks([Path("my_task.yaml")])
+    answer_tasks(harness_lm(model, space), tasks, limit=None)
 
 What every request is read after: the start symbol, as in training; lm_eval's own class for
 transformers puts it there only before an empty context, unless it is told add_bos_token=True. A
@@ -13,6 +13,7 @@ not, lm_eval predicts the first symbol of each further window from a single one.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Protocol
 
@@ -41,28 +42,87 @@ class Request(Protocol):
         """What the method is asked for."""
 
 
-def student_lm(
-    model: PreTrainedModel, space: StorySpace, *, num_tokens_per_batch: int = 2048, seed: int = 0
+def harness_lm(
+    model: PreTrainedModel,
+    space: StorySpace,
+    *,
+    end_ids: Sequence[int] = (),
+    max_window: int | None = None,
+    num_tokens_per_batch: int = 2048,
+    seed: int = 0,
 ) -> Any:
-    """The model and its token space as an object that simple_evaluate takes as its model. `seed`:
-    of tasks that ask for draws. DistillError if lm_eval is not installed.
+    """The model and its token space as an object that simple_evaluate takes as its model.
+
+    `end_ids`: all that may end a text, where there are more than the space's; `max_window`: ids
+    read at once, where the model would read more; `seed`: of tasks that ask for draws. DistillError
+    if lm_eval is not installed.
     """
     try:
         from lm_eval.api.model import LM
     except ImportError as exc:
-        raise DistillError(
-            "expected the package lm_eval here, found none; install stillhouse with its extra: pip "
-            "install 'stillhouse[eval]'"
-        ) from exc
+        raise _absent() from exc
 
-    class StudentLM(Answers, LM):  # type: ignore[misc, unused-ignore]
+    class HarnessLM(Answers, LM):  # type: ignore[misc, unused-ignore]
         """lm_eval asks whether it is one of its models."""
 
         def __init__(self) -> None:
             LM.__init__(self)
-            Answers.__init__(self, model, space, num_tokens_per_batch, seed)
+            Answers.__init__(
+                self,
+                model,
+                space,
+                end_ids=end_ids or (space.end_id,),
+                max_window=max_window,
+                num_tokens_per_batch=num_tokens_per_batch,
+                seed=seed,
+            )
 
-    return StudentLM()
+    return HarnessLM()
+
+
+def read_tasks(files: Sequence[Path]) -> list[Any]:
+    """The tasks of these YAML files with their data, which lm_eval fetches if they are not local.
+
+    Raises DistillError if lm_eval is not installed, for a file that is no task of it, and for two
+    of one name. Python functions that a task names are run.
+    """
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError as exc:
+        raise _absent() from exc
+    manager = TaskManager(include_defaults=False)
+    tasks = dict(_read_task(manager, file) for file in files)
+    if len(tasks) < len(files):
+        raise DistillError(
+            f"expected tasks of different names, found {len(files)} files with {', '.join(tasks)}; "
+            "give each a name of its own"
+        )
+    return list(tasks.values())
+
+
+def _read_task(manager: Any, file: Path) -> tuple[str, Any]:
+    """The name of the file's task, and the task."""
+    if not file.is_file():
+        raise DistillError(f"task {file}: expected a YAML file, found none there")
+    try:
+        loaded = manager.load([str(file)])
+    except Exception as exc:  # whatever its YAML, its data and its functions raise
+        raise DistillError(
+            f"task {file}: expected a task that lm_eval reads, with local data, found: "
+            f"{type(exc).__name__}: {exc}; see lm_eval's guide to task files"
+        ) from exc
+    if loaded["groups"]:
+        raise DistillError(f"task {file}: expected one task, found a group; name its tasks' files")
+    [(name, task)] = loaded["tasks"].items()
+    return name, task
+
+
+def answer_tasks(lm: Any, tasks: Sequence[Any], limit: int | None) -> list[Metric]:
+    """What the model's answers come to; `limit`: the first so many items of each task at most."""
+    from lm_eval import simple_evaluate
+
+    answered = simple_evaluate(model=lm, tasks=list(tasks), limit=limit, log_samples=False)
+    return task_metrics(answered)
 
 
 def task_metrics(answered: Mapping[str, Any]) -> list[Metric]:
@@ -84,14 +144,21 @@ def task_metrics(answered: Mapping[str, Any]) -> list[Metric]:
 
 
 class Answers:
-    """What a student says to the three kinds of request that lm_eval has."""
+    """What a model says to the three kinds of request that lm_eval has."""
 
     def __init__(
-        self, model: PreTrainedModel, space: StorySpace, num_tokens_per_batch: int, seed: int
+        self,
+        model: PreTrainedModel,
+        space: StorySpace,
+        *,
+        end_ids: Sequence[int],
+        max_window: int | None,
+        num_tokens_per_batch: int,
+        seed: int,
     ) -> None:
-        self._model, self._space = model, space
+        self._model, self._space, self._end_ids = model, space, tuple(end_ids)
         self._num_tokens_per_batch, self._seed = num_tokens_per_batch, seed
-        self._num_positions = window_length(model)
+        self._num_positions = window_length(model, max_window)
 
     def loglikelihood(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
         """For each (context, continuation): log p(continuation | start, context), and whether each
@@ -113,8 +180,8 @@ class Answers:
         return [-score.nats_without_end for score in self._scores([(start, ids) for ids in texts])]
 
     def generate_until(self, requests: Sequence[Request]) -> list[str]:
-        """For each (context, settings): what the student writes on, up to the first of the strings
-        under `until`, its end symbol or max_gen_toks.
+        """For each (context, settings): what the model writes on, up to the first of the strings
+        under `until`, an end symbol or max_gen_toks.
 
         DistillError for a setting that it does not know.
         """
@@ -153,9 +220,10 @@ class Answers:
         return score_documents(
             self._model,
             requests,
-            end_ids=[self._space.end_id],
+            end_ids=self._end_ids,
             num_tokens_per_batch=self._num_tokens_per_batch,
             want_top1=True,
+            max_window=self._num_positions,
         )
 
     def _written(self, context: str, settings: Mapping[str, Any], *, seed: int) -> str:
@@ -166,7 +234,7 @@ class Answers:
             [self._fitting(context, sampling.max_new_tokens) or None],
             seed=seed,
             sampling=sampling,
-            shape=_stopping(self._space, until),
+            shape=_stopping(self._space, self._end_ids, until),
         )
         return _cut(told.text, until)
 
@@ -201,19 +269,31 @@ def _asked_of(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], Sampling]:
 
 
 def _stopping(
-    space: StorySpace, until: Sequence[str]
+    space: StorySpace, end_ids: Sequence[int], until: Sequence[str]
 ) -> Callable[[Sequence[int], NDArray[np.float64]], NDArray[np.float64]]:
-    """Leaves only the end symbol once one of the strings is written."""
+    """Makes one event of all that may end a text, and leaves only it once one of the strings is
+    written.
+    """
 
     def shape(ids: Sequence[int], logits_V: NDArray[np.float64]) -> NDArray[np.float64]:
+        shaped_V = logits_V.copy()
         if until and any(sign in space.decode(ids) for sign in until):
-            only_end = np.full_like(logits_V, -np.inf)
-            only_end[space.end_id] = 0.0
-            return only_end
-        return logits_V
+            shaped_V[:] = -np.inf
+            shaped_V[space.end_id] = 0.0
+        elif len(end_ids) > 1:
+            shaped_V[list(end_ids)] = -np.inf
+            shaped_V[space.end_id] = np.logaddexp.reduce(logits_V[list(end_ids)])
+        return shaped_V
 
     return shape
 
 
 def _cut(text: str, until: Sequence[str]) -> str:
     return text[: min((text.find(sign) for sign in until if sign in text), default=len(text))]
+
+
+def _absent() -> DistillError:
+    return DistillError(
+        "expected the package lm_eval here, found none; install stillhouse with its extra: pip "
+        "install 'stillhouse[eval]'"
+    )

@@ -12,6 +12,7 @@ from distill.evaluation.intervals import (
     Values,
     bits_per_byte,
     mean_share,
+    paired_difference,
     ratio,
 )
 from distill.evaluation.reliability import calibration_error
@@ -44,6 +45,36 @@ def bits_per_byte_metrics(
         _metric(name, bits_per_byte(nats, num_bytes, seed=seed, num_resamples=num_resamples))
         for name, nats in figures.items()
     ]
+
+
+def text_metrics(
+    scores: Sequence[DocumentScore], *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> list[Metric]:
+    """What a subject's scores of texts alone say of it: bits_per_byte, bits_per_byte_without_end,
+    and ece where there is one.
+    """
+    calibration = calibration_metric(scores, seed=seed, num_resamples=num_resamples)
+    figures = bits_per_byte_metrics(scores, seed=seed, num_resamples=num_resamples)
+    return [*figures, *([calibration] if calibration else [])]
+
+
+def bits_per_byte_differences(
+    scores: Sequence[DocumentScore], others: Sequence[DocumentScore], *, seed: int
+) -> list[Metric]:
+    """bits_per_byte and bits_per_byte_without_end of the first less those of the other, who scored
+    the same documents in the same order; below 0 if the first is better.
+    """
+    num_bytes = [score.num_bytes for score in scores]
+    with_end = paired_difference(
+        [one.nats for one in scores], [one.nats for one in others], num_bytes, seed=seed
+    )
+    without = paired_difference(
+        [one.nats_without_end for one in scores],
+        [one.nats_without_end for one in others],
+        num_bytes,
+        seed=seed,
+    )
+    return [_metric("bits_per_byte", with_end), _metric("bits_per_byte_without_end", without)]
 
 
 def agreement_metric(

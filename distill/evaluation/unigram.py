@@ -7,7 +7,7 @@ most probability when each is left out of its own counts. Held-out documents tak
 choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from distill.errors import DistillError
 from distill.evaluation.scoring import DocumentScore, IntArray, ScoreRequest
 from warehouse.identity import digest, digest_bytes
 
-_SMOOTHINGS = tuple(2.0**power for power in range(4, -11, -1))
+_SMOOTHINGS = 2.0 ** np.arange(4, -11, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,25 @@ class UnigramModel:
         return digest("unigram", digest_bytes(self.counts.astype("<i8").tobytes()), self.smoothing)
 
 
-def fit_unigram(documents: Sequence[IntArray], vocab_size: int) -> UnigramModel:
-    """The unigram model of documents given as the ids of their text and end symbol.
+def fit_unigram(documents: Callable[[], Iterable[IntArray]], vocab_size: int) -> UnigramModel:
+    """The unigram model of documents given as the ids of their text and end symbol; they are gone
+    through twice, one at a time.
 
     Raises DistillError if there is no document or an id lies outside [0, vocab_size).
     """
-    if not documents:
+    counts, num_documents = np.zeros(vocab_size, dtype=np.int64), 0
+    for document in documents():
+        num_documents += 1
+        ids, own = np.unique(document, return_counts=True)
+        if len(ids) and not 0 <= ids[0] <= ids[-1] < vocab_size:
+            raise _other_ids(vocab_size, f"{ids[0]} to {ids[-1]}")
+        counts[ids] += own
+    if not num_documents:
         raise DistillError("expected at least one training document for the unigram model, found 0")
-    ids = np.concatenate(documents)
-    if len(ids) == 0 or ids.min() < 0 or ids.max() >= vocab_size:
-        raise DistillError(
-            f"expected ids from 0 to {vocab_size - 1} in the training documents, found "
-            f"{'none' if len(ids) == 0 else f'{ids.min()} to {ids.max()}'}; "
-            "encode them with the student's token space"
-        )
-    counts = np.bincount(ids, minlength=vocab_size).astype(np.int64)
-    gains = [_left_out_logprob(documents, counts, smoothing) for smoothing in _SMOOTHINGS]
-    return UnigramModel(counts, _SMOOTHINGS[int(np.argmax(gains))])
+    if not counts.any():
+        raise _other_ids(vocab_size, "none")
+    gains = _left_out_logprobs(documents(), counts)
+    return UnigramModel(counts, float(_SMOOTHINGS[int(np.argmax(gains))]))
 
 
 def score_unigram(
@@ -80,14 +82,22 @@ def score_unigram(
     return scores
 
 
-def _left_out_logprob(
-    documents: Sequence[IntArray], counts: npt.NDArray[np.int64], smoothing: float
-) -> float:
-    """sum over documents of log p(document | counts of all the others)."""
-    total = float(counts.sum()) + smoothing * len(counts)
-    logprob = 0.0
+def _other_ids(vocab_size: int, found: str) -> DistillError:
+    return DistillError(
+        f"expected ids from 0 to {vocab_size - 1} in the training documents, found {found}; "
+        "encode them with the student's token space"
+    )
+
+
+def _left_out_logprobs(
+    documents: Iterable[IntArray], counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """For each smoothing, the sum over documents of log p(document | counts of all the others)."""
+    totals_S = float(counts.sum()) + _SMOOTHINGS * len(counts)
+    logprobs_S = np.zeros(len(_SMOOTHINGS))
     for document in documents:
         ids, own = np.unique(document, return_counts=True)
-        rest = np.log(counts[ids] - own + smoothing) - np.log(total - len(document))
-        logprob += float((own * rest).sum())
-    return logprob
+        rest_SU = np.log((counts[ids] - own) + _SMOOTHINGS[:, None])
+        rest_SU -= np.log(totals_S - len(document))[:, None]
+        logprobs_S += (own * rest_SU).sum(axis=1)
+    return logprobs_S

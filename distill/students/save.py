@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from distill import tokens
 from distill.checkpoint import sync, write_tensors
 from distill.errors import DistillError
+from distill.safe_files import TensorFacts, misfit, refuse_unsafe, tensor_facts
 from distill.students.files import CARD_FILE, FACTS_FILE
 from distill.tokens import TokenSpace
 from warehouse.identity import folder_digest
@@ -58,33 +58,46 @@ def save_student(
 
 def load_student(folder: Path) -> tuple[LlamaForCausalLM, TokenSpace]:
     """The student that save_student put there, ready to evaluate; DistillError if not whole."""
+    what = f"student {folder}"
+    refuse_unsafe(folder, what)
     space = tokens.load(folder)
-    try:
-        config = LlamaConfig.from_json_file(folder / "config.json")
-        tensors = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError, ValueError) as exc:
-        raise DistillError(
-            f"student {folder}: config.json and {WEIGHTS_FILE} expected, found "
-            f"{type(exc).__name__}: {exc}; train it again"
-        ) from exc
-    _check_shapes(folder, config, tensors)
+    found = tensor_facts(folder / WEIGHTS_FILE, what)
+    config = _checked_config(folder, found)
     with torch.random.fork_rng(devices=[]):
         model = LlamaForCausalLM(config)
     _check_ids(model, space)
-    model.load_state_dict(tensors, strict=False)
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
     return model.eval(), space
 
 
-def _check_shapes(folder: Path, config: LlamaConfig, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Before anything is allocated: a changed config.json may ask for billions of weights."""
-    with torch.device("meta"):
-        asked = LlamaForCausalLM(config).state_dict()
-    expected = {name: tensor.shape for name, tensor in asked.items() if name != _TIED}
-    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+def _checked_config(folder: Path, found: Mapping[str, TensorFacts]) -> LlamaConfig:
+    """The config, once it asks for the tensors that the weights' header says are there.
+
+    Nothing is allocated: a changed config.json may ask for billions of weights. Each layer has
+    tensors, so more layers than tensors are not even counted out.
+    """
+    try:
+        config = LlamaConfig.from_json_file(folder / "config.json")
+        if config.num_hidden_layers > len(found):
+            raise ValueError(f"{config.num_hidden_layers} layers for {len(found)} tensors")
+        with torch.device("meta"):
+            asked = LlamaForCausalLM(config).state_dict()
+    except Exception as exc:  # transformers raises anything over a config that it cannot follow
+        raise DistillError(
+            f"student {folder}: config.json of a student expected, found {type(exc).__name__}: "
+            f"{str(exc).splitlines()[0] if str(exc) else 'no reason'}; train it again"
+        ) from exc
+    expected = {
+        name: TensorFacts("F32", tuple(tensor.shape))
+        for name, tensor in asked.items()
+        if name != _TIED
+    }
+    if difference := misfit(found, expected):
         raise DistillError(
             f"student {folder}: {WEIGHTS_FILE} does not hold the tensors that config.json asks "
-            "for; train it again"
+            f"for ({difference}); train it again"
         )
+    return config
 
 
 def _check_ids(model: LlamaForCausalLM, space: TokenSpace) -> None:

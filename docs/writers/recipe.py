@@ -47,10 +47,21 @@ _RULES = {
     "and there is no soft limit "
     "(`sampling.soft_limit_tokens` equals `sampling.max_new_tokens`), and without "
     "`engine.sends_top_k`, `sampling.top_k` is 1,000,000.",
+    "_size_fits_the_kind": "`token_space.vocab_size` is there unless `token_space.kind` is "
+    "`teacher`.",
+    "_own_ids_have_no_draws": "`train.alpha` is 0, and there is no `[train.on_policy]`, with "
+    '`token_space.kind = "own"`: the teacher says nothing of ids that it does not know.',
+    "_a_tail_is_of_all_ids": '`token_space.kind` is `teacher` with `capture.mode = "top_k"`: how '
+    "much of the tail lies on ids that a trimmed student lacks is not stored.",
+    "_the_teachers_own_law": "`[capture]` has no temperature, mask, truncation or penalty: what is "
+    "stored is the teacher's own law.",
+    "_k_fits_the_mode": '`capture.k` is there with `capture.mode = "top_k"` alone.',
     "_gates_name_figures": "A gate names a figure that a night measures of its challenger, on a "
     "suite on which it is measured, and one on `samples` needs `evaluate.num_samples` above 0.",
     "_one_limit": "A gate has one of `at_least` and `at_most`.",
     "_shares_fit": "`train.warmup_share + train.decay_share` is at most 1.",
+    "_a_phase_can_be_had": "With `[train.on_policy]`, `train.alpha` is above 0, "
+    "`train.num_processes` is 1 and `train.compile` is false.",
 }
 _RULES_OF_NIGHTS = """\
 - All nights of a line share `night.held_out_share`, or a student would be tested on what another
@@ -94,17 +105,27 @@ def _sections(shipped: Sequence[Recipe]) -> Iterator[str]:
         values = {recipe.name: recipe.model_dump(mode="json")[name] for recipe in shipped}
         about = " ".join(section.get("description", "").split())
         yield f"## [{name}]\n\n{about}\n\n{_keys(section, values)}"
-        yield from _lists(name, section, schema)
+        yield from _inner(name, section, schema)
 
 
-def _lists(name: str, section: Schema, schema: Schema) -> Iterator[str]:
-    """The keys of sections that a recipe may have several of."""
+def _inner(name: str, section: Schema, schema: Schema) -> Iterator[str]:
+    """The keys of sections inside this one: those that a recipe may have several of, and those that
+    it may leave out.
+    """
     for key, field in section["properties"].items():
-        reference = field.get("items", {}).get("$ref")
+        several = field.get("items", {}).get("$ref")
+        reference = several or _reference(field)
         if reference:
             item = schema["$defs"][reference.rpartition("/")[2]]
             about = " ".join(item.get("description", "").split())
-            yield f"## [[{name}.{key}]]\n\n{about}\n\n{_keys(item, {})}"
+            title = f"[[{name}.{key}]]" if several else f"[{name}.{key}]"
+            yield f"## {title}\n\n{about}\n\n{_keys(item, {})}"
+
+
+def _reference(field: Schema) -> str | None:
+    """Of the section that may stand at a key, where there is one."""
+    choices = (choice.get("$ref") for choice in field.get("anyOf", ()))
+    return next(filter(None, choices), None)
 
 
 def _keys(section: Schema, shipped: Mapping[str, Mapping[str, Any]]) -> str:
@@ -139,6 +160,8 @@ def _kind(field: Schema) -> str:
 
 
 def _kind_of(field: Schema) -> str:
+    if "$ref" in field:
+        return "a section"
     if "enum" in field:
         return "one of " + ", ".join(map(_shown, field["enum"]))
     words = [_TYPES.get(field.get("type", ""), str(field.get("type", "any")))]
