@@ -7,6 +7,7 @@ from prefect import flow
 
 from flows.defaults import lake_folder
 from flows.errors import FlowsError
+from flows.lost_slots import crash_if_slot_is_lost
 from warehouse.errors import LakeNotFoundError
 from warehouse.verification import verify_lake
 
@@ -22,7 +23,8 @@ def check_lake(data: Path | None = None) -> None:
     """
     root = lake_folder(data)
     try:
-        defects = verify_lake(root)
+        with crash_if_slot_is_lost(_LONGEST_CHECK_S):
+            defects = verify_lake(root)
     except LakeNotFoundError:
         logger.info("no lake in %s yet: nothing to check", root)
         return

@@ -18,6 +18,7 @@ from flows.defaults import lake_folder, night_label
 from flows.errors import CorpusRefused, FlowsError, TransientError
 from flows.evaluate_student import evaluate_student
 from flows.generate_corpus import generate_corpus
+from flows.lost_slots import crash_if_slot_is_lost
 from flows.night import Tonight, open_night
 from flows.promote_student import promote_student, read_decision
 from flows.recipes import Recipe
@@ -66,9 +67,14 @@ def nightly(
         data: Where the lake is; left open, the worker's STILLHOUSE_DATA, or ./stillhouse-data.
         stages: Some of the stages only, for a night that is run piece by piece.
     """
+    with crash_if_slot_is_lost(_LONGEST_NIGHT_S):
+        _run_night(recipe, night_label(night), lake_folder(data), stages)
+
+
+def _run_night(recipe: Recipe, night: str, root: Path, stages: Sequence[Stage]) -> None:
     _check_starts()
     fetch_teacher(recipe.teacher.model)
-    with open_night(recipe, night_label(night), lake_folder(data), logger.info) as tonight:
+    with open_night(recipe, night, root, logger.info) as tonight:
         try:
             for stage in STAGES:
                 if stage in stages:
