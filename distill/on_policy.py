@@ -79,7 +79,8 @@ class OnPolicy:
         self._ends = tuple(dict.fromkeys(teacher.end_ids))
         self._events = shared_events(teacher.space, self._ends)
         self._is_checked = False
-        self._texts: list[StudentText] = []
+        self._is_begun = False
+        self._texts: list[StudentText] = []  # of the last step
 
     def identity(self) -> Json:
         """What the phase's texts and losses follow from, beside the config and the documents."""
@@ -98,8 +99,8 @@ class OnPolicy:
         the place of the others, without targets: its text's ids are the input_ids, and there is no
         end symbol after a text that was cut off. None were replaced before the phase.
         """
-        self._texts = []
-        if step < first_step(self._phase, num_steps):
+        self._is_begun, self._texts = step in phase_steps(self._phase, num_steps), []
+        if not self._is_begun:
             return list(documents), []
         kept: list[StudentDocument] = []
         replaced: list[StudentDocument] = []
@@ -136,8 +137,8 @@ class OnPolicy:
             yield loss_N
 
     def keep_texts(self, folder: Path, step: int) -> None:
-        """Write down the texts of the step that was done last; nothing if there were none."""
-        if self._texts:
+        """Write down the texts of the step that was done last, if it was one of the phase."""
+        if self._is_begun:
             keep_texts(folder, step, self._texts)
 
     def _batch_losses(
@@ -211,11 +212,11 @@ class OnPolicy:
             )
 
 
-def first_step(phase: OnPolicyConfig, num_steps: int) -> int:
-    """The first step of the phase, 1 being the training's first; past num_steps if it is shorter
-    than half a step.
+def phase_steps(phase: OnPolicyConfig, num_steps: int) -> range:
+    """The steps of the phase, 1 being the training's first; none if it is shorter than half a
+    step.
     """
-    return num_steps - round(phase.steps_share * num_steps) + 1
+    return range(num_steps - round(phase.steps_share * num_steps) + 1, num_steps + 1)
 
 
 def is_replaced(share: float, seed: int, step: int, doc_id: str) -> bool:

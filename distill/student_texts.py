@@ -7,7 +7,7 @@ those of an unbroken one.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,16 +44,17 @@ def keep_texts(folder: Path, step: int, texts: Sequence[StudentText]) -> None:
     unfinished = place / f".unfinished-{step:08d}"
     unfinished.write_bytes(canonical_json({"digest": digest(rows), "rows": rows}))
     sync(unfinished)
-    os.replace(unfinished, place / f"{step:08d}.json")
+    os.replace(unfinished, _file(folder, step))
     sync(place)
 
 
-def read_texts(folder: Path) -> list[StudentText]:
-    """All texts by step and doc_id, none where there is no such file; DistillError names a file
-    that is not as it was written.
+def read_texts(folder: Path, steps: Iterable[int]) -> list[StudentText]:
+    """The texts of these steps by step and doc_id; DistillError names a file that is not there, or
+    not as it was written.
     """
     texts = []
-    for path in sorted((folder / _FOLDER).glob("*.json")):
+    for step in steps:
+        path = _file(folder, step)
         try:
             found = json.loads(path.read_bytes())
             rows = found["rows"]
@@ -62,8 +63,12 @@ def read_texts(folder: Path) -> list[StudentText]:
             is_whole = False
         if not is_whole:
             raise DistillError(
-                f"texts of a training in {path}: expected the bytes that it wrote, found others: "
-                f"remove {folder} and train again"
+                f"texts of a training in {path}: expected the bytes that it wrote, found others or "
+                f"none: remove {folder} and train again"
             )
         texts += [StudentText(**row) for row in rows]
     return texts
+
+
+def _file(folder: Path, step: int) -> Path:
+    return folder / _FOLDER / f"{step:08d}.json"

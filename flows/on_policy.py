@@ -39,13 +39,15 @@ def tonights_phase(tonight: Tonight, config: TrainConfig, space: TokenSpace) -> 
     return OnPolicy(config, teacher)
 
 
-def text_rows(config: TrainConfig, student: str, work: Path) -> dict[str, pa.Table]:
-    """By table, the rows of what the student wrote in the training whose folder this is; no table
-    without the phase.
+def text_rows(config: TrainConfig, student: str, work: Path, num_steps: int) -> dict[str, pa.Table]:
+    """By table, the rows of what the student wrote in the training whose folder and length these
+    are; no table without the phase.
     """
     if config.on_policy is None:
         return {}
+    from distill.on_policy import phase_steps
     from distill.student_texts import read_texts
 
-    rows = [{"student_id": student, "run_id": student, **asdict(text)} for text in read_texts(work)]
+    texts = read_texts(work, phase_steps(config.on_policy, num_steps))
+    rows = [{"student_id": student, "run_id": student, **asdict(text)} for text in texts]
     return {STUDENT_TEXTS.name: pa.Table.from_pylist(rows, schema=STUDENT_TEXTS.schema)}

@@ -100,7 +100,8 @@ def train_one(tonight: Tonight, training_set: TrainingSet, role: str, student: s
     folder = student_folder(tonight.lake, student)
     facts = card_facts(tonight, training_set, role, student, result.num_tokens)
     save_student(folder, model, space, model_card(facts), facts=facts.to_json())
-    tables = _rows(tonight, training_set, role, student, result) | text_rows(config, student, work)
+    tables = _rows(tonight, training_set, role, student, result)
+    tables |= text_rows(config, student, work, len(result.steps))
     tonight.lake.commit_shard(student, 0, tables)
     shutil.rmtree(work, ignore_errors=True)
     logger.info(

@@ -36,7 +36,7 @@ CHECKPOINTS = Table(
             column(
                 "role",
                 ID,
-                "challenger or control (plain cross entropy, same start, tokens, steps)",
+                "challenger or control (plain cross entropy, same start, documents, steps)",
             ),
             column("preset", ID, "stlm-1m, ..."),
             column("num_parameters", pa.int64(), "trained parameters, tied ones once"),

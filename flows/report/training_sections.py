@@ -9,6 +9,8 @@ from flows.report.model import Block, Column, Section, Table, cells, columns, so
 from flows.report.panels import NightPoint, draw_nights
 from flows.report.svg import chart
 
+_ROLES = ("challenger", "control")
+
 
 def targets_section(figures: Figures) -> Section | None:
     """What the teacher said of each next token."""
@@ -56,7 +58,7 @@ def training_section(figures: Figures) -> Section | None:
             role,
             tuple((row.num_tokens, row.loss) for row in figures.losses.rows if row.role == role),
         )
-        for role in ("challenger", "control")
+        for role in _ROLES
     ]
     picture = chart(
         "losses",
@@ -95,16 +97,18 @@ def _loss_table(found: Sequence[rows.Loss]) -> Table:
             [
                 (
                     formats.count(step),
-                    formats.count(next(iter(pair.values())).num_tokens),
-                    *(
-                        formats.number(pair[role].loss if role in pair else None)
-                        for role in ("challenger", "control")
-                    ),
+                    _tokens_seen([pair[role] for role in _ROLES if role in pair]),
+                    *(formats.number(pair[role].loss if role in pair else None) for role in _ROLES),
                 )
                 for step, pair in sorted(by_step.items())
             ]
         ),
     )
+
+
+def _tokens_seen(both: Sequence[rows.Loss]) -> str:
+    """One number, unless what a challenger wrote itself was shorter than what it replaced."""
+    return " / ".join(dict.fromkeys(formats.count(row.num_tokens) for row in both))
 
 
 def _students_block(figures: Figures) -> Block:

@@ -171,7 +171,7 @@ def test_a_text_is_told_as_it_was_written(tmp_path: Path) -> None:
     written = on_policy.parted(student, given, seed=3, step=8, num_steps=8)[1]
     means = torch.cat(list(on_policy.losses(student, written, 8)))
     on_policy.keep_texts(tmp_path, 8)
-    texts = {text.doc_id: text for text in read_texts(tmp_path)}
+    texts = {text.doc_id: text for text in read_texts(tmp_path, [8])}
     assert {text.is_finished for text in texts.values()} == {False, True}
     assert means.sum().item() == pytest.approx(sum(t.jsd * t.num_tokens for t in texts.values()))
     for document in written:

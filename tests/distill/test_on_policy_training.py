@@ -40,6 +40,7 @@ from tests.student_documents import train_config
 from tests.tiny_teacher import make_stories
 
 ROOT = Path(__file__).parents[2]
+PHASE = range(4, NUM_STEPS + 1)
 
 
 def test_a_share_of_nothing_trains_as_if_there_were_no_phase(tmp_path: Path) -> None:
@@ -48,7 +49,8 @@ def test_a_share_of_nothing_trains_as_if_there_were_no_phase(tmp_path: Path) -> 
     late = run(phase_config(phase={"steps_share": 0.01}), tmp_path / "late")
     assert len(usual.steps) == NUM_STEPS
     assert none == late == usual
-    assert read_texts(tmp_path / "none") == read_texts(tmp_path / "late") == []
+    assert read_texts(tmp_path / "none", PHASE) == []
+    assert text_files(tmp_path / "late") == {}
 
 
 def test_the_phase_is_the_last_steps_and_leaves_the_plan_alone(tmp_path: Path) -> None:
@@ -57,11 +59,12 @@ def test_the_phase_is_the_last_steps_and_leaves_the_plan_alone(tmp_path: Path) -
     assert len(result.steps) == len(usual.steps)
     assert result.steps[:3] == usual.steps[:3]
     assert result.weights_digest != usual.weights_digest
-    assert {text.step for text in read_texts(tmp_path / "phase")} == {4, 5, 6, 7}
+    assert {text.step for text in read_texts(tmp_path / "phase", PHASE)} == {*PHASE}
+    assert len(text_files(tmp_path / "phase")) == len(PHASE)
     every = run(phase_config(phase={"steps_share": 1.0, "share": 1.0}), tmp_path / "every")
     plan = plan_steps(np.array(LENGTHS), 60, 3, Cursor(0, 0))
     named = [(step, str(i)) for step in range(1, NUM_STEPS + 1) for i in sorted(next(plan)[1])]
-    texts = read_texts(tmp_path / "every")
+    texts = read_texts(tmp_path / "every", range(1, NUM_STEPS + 1))
     assert [(text.step, text.doc_id) for text in texts] == named
     assert every.num_tokens == sum(text.num_tokens for text in texts)
 
@@ -78,7 +81,7 @@ def test_targets_of_a_top_k_capture_stand_beside_written_ones(tmp_path: Path) ->
     ]
     result = run(phase_config(), tmp_path, given=given)
     assert all(math.isfinite(record.loss) for record in result.steps)
-    assert read_texts(tmp_path)
+    assert read_texts(tmp_path, PHASE)
 
 
 KINDS = {
@@ -151,12 +154,15 @@ def test_killed_another_process_ends_with_the_same_weights_and_texts(tmp_path: P
     assert text_files(tmp_path / "killed") == text_files(tmp_path / "unbroken")
 
 
-def test_a_damaged_file_of_texts_is_named(tmp_path: Path) -> None:
+def test_a_damaged_or_lost_file_of_texts_is_named(tmp_path: Path) -> None:
     run(phase_config(), tmp_path)
-    path = max((tmp_path / "texts").glob("*.json"))
+    lost, path = sorted((tmp_path / "texts").glob("*.json"))[-2:]
     path.write_bytes(path.read_bytes().replace(b'"is_finished":false', b'"is_finished":true', 1))
     with pytest.raises(DistillError, match=rf"{path.name}: expected the bytes that it wrote"):
-        read_texts(tmp_path)
+        read_texts(tmp_path, PHASE)
+    lost.unlink()
+    with pytest.raises(DistillError, match=rf"{lost.name}: expected .* found others or none"):
+        read_texts(tmp_path, PHASE)
 
 
 def test_another_teacher_does_not_go_on_where_one_stopped(tmp_path: Path) -> None:
