@@ -71,7 +71,7 @@ def capture_shard(tonight: Tonight, run_id: str, number: int, stories: list[Corp
         CaptureRequest(
             doc_id=story.doc_id,
             story_id=story.story_id,
-            context_ids=context_ids(tonight, reads, story),
+            context_ids=context_ids(tonight, reads, story.prompt),
             text_ids=reads.text_ids(story.text),
         )
         for story in stories
@@ -118,11 +118,11 @@ def capture_facts(tonight: Tonight, vocab_size: int) -> CaptureFacts:
     )
 
 
-def context_ids(tonight: Tonight, reads: TeacherTokenizer, story: CorpusStory) -> list[int]:
-    """What the teacher read before it wrote the story: its prompt, or the start symbol where the
-    prompt began the story.
+def context_ids(tonight: Tonight, reads: TeacherTokenizer, prompt: str) -> list[int]:
+    """What the teacher read before it wrote a story of that prompt: the prompt, or the start symbol
+    where the prompt began the story.
     """
-    return reads.context_ids(story.prompt if tonight.teacher.allows_instructions else "")
+    return reads.context_ids(prompt if tonight.teacher.allows_instructions else "")
 
 
 def _shards(tonight: Tonight, unit: Unit) -> list[list[CorpusStory]]:

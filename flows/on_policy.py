@@ -11,9 +11,9 @@ import pyarrow as pa
 from distill.config import TrainConfig
 from distill.tokens import TokenSpace
 from flows.capture_targets import capture_facts, context_ids
-from flows.corpus import training_stories
 from flows.night import Tonight
 from flows.teachers import load_model, load_tokenizer
+from flows.trained_stories import each_training_story, training_ids
 from warehouse.identity import digest
 from warehouse.schemas import STUDENT_TEXTS
 
@@ -28,12 +28,13 @@ def tonights_phase(tonight: Tonight, config: TrainConfig, space: TokenSpace) -> 
     from distill.on_policy import LiveTeacher, OnPolicy
 
     reads = load_tokenizer(tonight.teacher)
-    stories = {story.doc_id: story for story in training_stories(tonight)}
+    stories = each_training_story(tonight, training_ids(tonight))
+    prompts = {story.doc_id: story.prompt for story in stories}
     teacher = LiveTeacher(
         load_model(tonight.teacher, tonight.recipe.teacher),
         space,
         reads.end_ids,
-        lambda doc_id: context_ids(tonight, reads, stories[doc_id]),
+        lambda doc_id: context_ids(tonight, reads, prompts[doc_id]),
         digest(tonight.teacher.digest, capture_facts(tonight, reads.vocab_size).context),
     )
     return OnPolicy(config, teacher)

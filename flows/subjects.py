@@ -227,7 +227,8 @@ def teacher_requests(
         ScoreRequest(
             doc_id=story.doc_id,
             start_ids=np.array(
-                context_ids(tonight, reads, story) if is_prompted else [reads.start_id], np.int32
+                context_ids(tonight, reads, story.prompt) if is_prompted else [reads.start_id],
+                np.int32,
             ),
             symbol_ids=np.array(reads.text_ids(story.text), np.int32),
             num_bytes=story.num_bytes,

@@ -68,7 +68,7 @@ def test_the_accepted_texts_that_fit_are_used_without_a_prompt(
         assert len(trained) + len(held_out) == len(SHORT)
         assert not {t.doc_id for t in trained} & {t.doc_id for t in held_out}
         reads = load_tokenizer(tonight.teacher)
-        assert context_ids(tonight, reads, texts[0]) == [reads.start_id]
+        assert context_ids(tonight, reads, texts[0].prompt) == [reads.start_id]
         assert capture_run_id(tonight, brought_in) != capture_run_id(tonight, own)
 
 
