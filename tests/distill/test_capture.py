@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, Gemma2Config, Gemma2ForCausalLM, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from distill.capture import capture_documents
 from distill.capture_config import CaptureConfig
@@ -17,6 +17,7 @@ from distill.draws import draw_counts, draw_uniforms
 from distill.errors import DistillError
 from distill.positions import CaptureRequest, TeacherIds
 from distill.targets import CapturedDocument, from_table
+from tests.capped_teacher import make_capped_teacher
 from tests.tiny_teacher import VOCAB_SIZE, make_stories
 from warehouse.schemas import TARGETS
 
@@ -183,19 +184,7 @@ def test_requests_that_cannot_be_are_refused_by_their_document(
 
 
 def test_a_teacher_that_changes_its_logits_after_the_head_is_refused(tiny_ids: TeacherIds) -> None:
-    torch.manual_seed(0)
-    config = Gemma2Config(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=8,
-        final_logit_softcapping=1.0,
-        initializer_range=1.0,
-    )
-    model = Gemma2ForCausalLM(config).eval()
+    model = make_capped_teacher(VOCAB_SIZE)
     with pytest.raises(DistillError, match="Gemma2ForCausalLM, which changes them afterwards"):
         capture(model, [CaptureRequest("doc", "story", [0], [60])], tiny_ids)
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from distill.batches import Cursor, plan_steps
 from distill.errors import DistillError
@@ -24,6 +23,7 @@ from distill.on_policy import OnPolicy
 from distill.spaces import own_space
 from distill.student_texts import read_texts
 from distill.train import StepRecord, train
+from tests.capped_teacher import make_capped_teacher
 from tests.distill.on_policy_cases import (
     LENGTHS,
     NUM_STEPS,
@@ -235,20 +235,7 @@ def test_what_a_teacher_cannot_score_is_refused() -> None:
 
 
 def test_a_teacher_that_changes_its_logits_after_the_head_is_refused() -> None:
-    config = Gemma2Config(
-        vocab_size=NUM_TEACHER,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=8,
-        final_logit_softcapping=1.0,
-        initializer_range=1.0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        capped = dataclasses.replace(live_teacher(), model=Gemma2ForCausalLM(config).eval())
+    capped = dataclasses.replace(live_teacher(), model=make_capped_teacher(NUM_TEACHER))
     on_policy = OnPolicy(phase_config(phase={"share": 1.0}), capped)
     student = some_model(NUM_STUDENT, 0)
     with pytest.raises(DistillError, match="Gemma2ForCausalLM, which changes them afterwards"):

@@ -1,7 +1,8 @@
 """The smoke night as the tests run it: its command, how long each stage took, and what it left."""
 
 import hashlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def run_night(data: Path, teacher: Path, environment: Mapping[str, str], *more: 
     outcome = stillhouse(night_arguments(data, teacher, *more), environment)
     assert outcome.code == 0, outcome.errors
     return Night(data, teacher, outcome)
+
+
+def second_line(
+    night: Night, data: Path, settings: Sequence[str], environment: Mapping[str, str]
+) -> Path:
+    """A copy of the night's lake at `data`, with a night of another line on the same stories."""
+    shutil.copytree(night.data, data, symlinks=True)
+    run_night(data, night.teacher, environment, *(part for s in settings for part in ("--set", s)))
+    return data
 
 
 def stage_of(line: str) -> str | None:

@@ -3,7 +3,6 @@ that a student follows what it was trained to follow.
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,8 @@ from flows.night import Tonight, open_night
 from flows.recipes import Recipe, load_recipe
 from flows.students import load_checked_student
 from flows.training_set import TrainingSet, build_training_set, training_digest
-from tests.flows.command import in_process, stillhouse
-from tests.flows.smoke import MAX_WORDS, Night, night_arguments
+from tests.flows.command import in_process
+from tests.flows.smoke import MAX_WORDS, Night, second_line
 from warehouse.lake import Lake
 
 LINE = ["name=instructed", "train.context=instruct", "train.words_line_share=0.8"]
@@ -34,12 +33,7 @@ def data(
     smoke_night: Night, served: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The lake of the smoke night with a second line, of the same stories and another context."""
-    data = tmp_path_factory.mktemp("instruct") / "lake"
-    shutil.copytree(smoke_night.data, data, symlinks=True)
-    settings = [part for setting in LINE for part in ("--set", setting)]
-    outcome = stillhouse(night_arguments(data, smoke_night.teacher, *settings), served)
-    assert outcome.code == 0, outcome.errors
-    return data
+    return second_line(smoke_night, tmp_path_factory.mktemp("instruct") / "lake", LINE, served)
 
 
 def _recipe(teacher: Path, *more: str) -> Recipe:

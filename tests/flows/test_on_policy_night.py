@@ -4,7 +4,6 @@ wrote any, and what cannot be had is refused.
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from flows.on_policy import tonights_phase
 from flows.recipes import Recipe, load_recipe
 from flows.train_student import role_config, student_ids
 from flows.training_set import build_training_set
-from tests.flows.command import in_process, stillhouse
-from tests.flows.smoke import MAX_WORDS, Night, night_arguments
+from tests.flows.command import in_process
+from tests.flows.smoke import MAX_WORDS, Night, second_line
 from warehouse.lake import Lake
 
 PHASE = ["train.on_policy.steps_share=0.4", "train.on_policy.share=0.5"]
@@ -39,12 +38,7 @@ def data(
     smoke_night: Night, served: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The lake of the smoke night with a second line, of the same stories."""
-    data = tmp_path_factory.mktemp("writing") / "lake"
-    shutil.copytree(smoke_night.data, data, symlinks=True)
-    settings = [part for setting in LINE for part in ("--set", setting)]
-    outcome = stillhouse(night_arguments(data, smoke_night.teacher, *settings), served)
-    assert outcome.code == 0, outcome.errors
-    return data
+    return second_line(smoke_night, tmp_path_factory.mktemp("writing") / "lake", LINE, served)
 
 
 def _recipe(teacher: Path, *more: str) -> Recipe:
