@@ -174,23 +174,6 @@ def _token_counts(lake: Lake, run_id: str, teacher: Teacher) -> Mapping[str, int
     return counts
 
 
-def training_stories(tonight: Tonight) -> list[CorpusStory]:
-    """What students are trained on: each accepted text of all units once, oldest unit first, less
-    every text that is held out (nights that overlapped did not see each other's texts), or that
-    nearly repeats an older one which is.
-    """
-    refused = refused_across(tonight)
-    stories = [
-        story
-        for unit in tonight.units
-        for story in accepted_stories(tonight, unit)
-        if story.story_id not in refused
-    ]
-    held_out = {story.doc_id for story in stories if story.is_held_out}
-    kept = {story.doc_id: story for story in reversed(stories) if story.doc_id not in held_out}
-    return list(reversed(kept.values()))
-
-
 def held_out_stories(tonight: Tonight, unit: Unit) -> list[CorpusStory]:
     """The unit's stories that no student is trained on."""
     return [story for story in accepted_stories(tonight, unit) if story.is_held_out]

@@ -8,6 +8,7 @@ compared with.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from datagen.measures import words_of
@@ -15,9 +16,10 @@ from datagen.memorisation import LENGTHS, Copied, find_copies
 from datagen.plan import PromptSpec
 from datagen.text_measures import TextMeasure, measure_copies, measure_texts
 from flows.bench import Bench
-from flows.corpus import CorpusStory, accepted_stories, held_out_stories, training_stories
+from flows.corpus import CorpusStory, accepted_stories, held_out_stories
 from flows.night import Tonight
 from flows.subjects import TEACHER
+from flows.trained_stories import each_training_story
 from warehouse.identity import digest
 
 if TYPE_CHECKING:
@@ -143,8 +145,6 @@ def _written(
 
 def _training_text(tonight: Tonight, bench: Bench) -> Iterator[list[tuple[str, str]]]:
     """The texts that tonight's students were trained on, some at a time."""
-    trained = set(bench.training_set.documents.doc_ids)
-    stories = [story for story in training_stories(tonight) if story.doc_id in trained]
-    for start in range(0, len(stories), _STORIES_AT_ONCE):
-        part = stories[start : start + _STORIES_AT_ONCE]
-        yield [(story.doc_id, story.text) for story in part]
+    stories = each_training_story(tonight, bench.training_set.documents.doc_ids)
+    while part := [(story.doc_id, story.text) for story in islice(stories, _STORIES_AT_ONCE)]:
+        yield part

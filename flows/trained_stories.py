@@ -2,21 +2,24 @@
 memory holds the ids alone.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from flows.corpus import CorpusStory, each_accepted_story, refused_across
 from flows.night import Tonight
 
 
 def training_ids(tonight: Tonight) -> set[str]:
-    """The doc_ids of what corpus.training_stories lists."""
+    """The doc_ids of what students are trained on: each accepted text of all units, less every text
+    that is held out (nights that overlapped did not see each other's texts), or that nearly repeats
+    an older one which is.
+    """
     ids, held_out = set[str](), set[str]()
     for story in _each(tonight):
         (held_out if story.is_held_out else ids).add(story.doc_id)
     return ids - held_out
 
 
-def each_training_story(tonight: Tonight, doc_ids: Collection[str]) -> Iterator[CorpusStory]:
+def each_training_story(tonight: Tonight, doc_ids: Iterable[str]) -> Iterator[CorpusStory]:
     """The stories with these ids, each once: oldest unit first, and in a unit shard by shard, as
     their targets lie in the lake.
     """

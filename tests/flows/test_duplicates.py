@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from datagen.generate import doc_id_of
-from flows.corpus import accepted_stories, training_stories
+from flows.corpus import accepted_stories
 from flows.diversity import expect_diversity
 from flows.duplicates import find_duplicates
 from flows.errors import CorpusRefused
@@ -20,6 +20,7 @@ from flows.night import Tonight, open_night
 from flows.recipes import load_recipe
 from tests.flows.command import several
 from tests.flows.smoke import night_arguments
+from tests.flows.trained import training_stories
 from tests.warehouse.lake_rows import some_rows
 from warehouse.lake import Lake
 from warehouse.schemas import PROMPTS, STORIES

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from flows.capture_targets import capture_run_id, context_ids
-from flows.corpus import accepted_stories, held_out_stories, token_counts, training_stories
+from flows.corpus import accepted_stories, held_out_stories, token_counts
 from flows.errors import FlowsError
 from flows.night import Tonight, open_night
 from flows.recipes import Recipe, load_recipe
 from flows.split_repeats import find_split_repeats
 from flows.teachers import Teacher, TeacherTokenizer, find_teacher, load_tokenizer
+from tests.flows.trained import training_stories
 from tests.tiny_teacher import make_stories
 from warehouse.errors import ExchangeError, NightConflictError
 from warehouse.exchange import ImportRequest, import_corpus, open_source

@@ -20,7 +20,6 @@ from flows.corpus import (
     held_out_stories,
     refused_across,
     refused_documents,
-    training_stories,
 )
 from flows.duplicates import find_duplicates
 from flows.errors import FlowsError
@@ -30,6 +29,7 @@ from flows.recipes import load_recipe
 from flows.split_age import split_pass_id, split_passes, units_by_age
 from flows.split_repeats import find_split_repeats
 from tests.flows.command import in_process
+from tests.flows.trained import training_stories
 from tests.warehouse.lake_rows import some_rows
 from warehouse.exchange import ImportRequest, import_corpus, open_source
 from warehouse.lake import Lake

@@ -18,7 +18,6 @@ from distill.targets import READ_COLUMNS, StudentDocument, from_table, num_dropp
 from distill.training_file import documents_digest
 from flows.capture_targets import capture_facts, capture_run_id
 from flows.contexts import training_contexts
-from flows.corpus import training_stories
 from flows.night import Tonight, open_night
 from flows.recipes import load_recipe
 from flows.teachers import load_tokenizer
@@ -26,6 +25,7 @@ from flows.token_spaces import check_reading, read_documents
 from flows.train_student import student_ids
 from flows.training_set import TrainingSet, build_training_set
 from tests.flows.smoke import MAX_WORDS, Night
+from tests.flows.trained import training_stories
 from warehouse.identity import digest
 
 
