@@ -66,7 +66,9 @@ def _import(lake: Lake) -> None:
 
 def _write(lake: Lake, own: Unit, claim: Night) -> None:
     """One shard at a price, and one that a budget closed."""
-    first = rows_of(lake, "costs", line=LINE, night=FIRST)[0]
+    costs = rows_of(lake, "costs", line=LINE, night=FIRST)
+    first = min(costs, key=lambda row: int(row["shard"]))
+    run_id = first["run_id"]
     written = {**first, "night": STOPPED, "price": PRICE, "currency": "EUR", "shard": 0}
     nothing = dict.fromkeys(("num_attempts", "num_accepted", "num_prompt_tokens", "num_tokens"), 0)
     no_time = dict.fromkeys(("wall_s", "cpu_s", "accelerator_s"), 0.0)
@@ -74,17 +76,16 @@ def _write(lake: Lake, own: Unit, claim: Night) -> None:
     closed["num_prompts"] = claim.num_indices - written["num_prompts"]
     stories: list[dict[str, Any]] = [
         {**row, "doc_id": f"{row['doc_id']}-again", "story_id": f"{row['story_id']}-alike"}
-        for row in rows_of(lake, "stories")
+        for row in rows_of(lake, "stories", run_id=run_id)
         if row["plan_index"] < written["num_prompts"]
     ]
     asked = {row["prompt_id"] for row in stories}
-    prompts = {row["prompt_id"]: row for row in rows_of(lake, "prompts")}
     commit_rows(
         lake,
         own.run_id,
         costs=[written, closed],
         stories=stories,
-        prompts=[row for prompt_id, row in prompts.items() if prompt_id in asked],
+        prompts=[r for r in rows_of(lake, "prompts", run_id=run_id) if r["prompt_id"] in asked],
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from datagen.verdict import REASONS
 from flows.report import corpus_questions, formats
+from flows.report.figures import unit_of
 from flows.report.page import write_report
 from flows.report.story_sections import MEANINGS
 from tests.flows.report_corpora import IMPORT, NUM_IMPORTED, PRICE, STOPPED, add_stopped_night
@@ -191,8 +192,11 @@ def test_a_claim_of_the_first_versions_has_a_page(lake: Lake, tmp_path: Path) ->
         part,
         [0, first.num_indices],
     )
-    prompts = [{**row, "family": None, "slots": None} for row in rows_of(lake, "prompts")]
-    stories = rows_of(lake, "stories")
+    of_first = unit_of(lake, first)
+    prompts = [
+        {**row, "family": None, "slots": None} for row in rows_of(lake, "prompts", run_id=of_first)
+    ]
+    stories = rows_of(lake, "stories", run_id=of_first)
     with Lake.open(tmp_path / "old", create=True) as old:
         text = canonical_json(asked).decode()
         old.manifest.claim_night(NightRequest("old", "1", first.num_indices, "cpu", text))
