@@ -22,7 +22,7 @@ from torch import Tensor
 
 NUM_BANDS = 20
 # Of a group of bands: below, G does not follow its law.
-_LEAST_EXPECTED = 10.0
+_LEAST_EXPECTED = 20.0
 
 Array = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def count_bands(
 
 
 def g_test(counts: BandCounts) -> GTest:
-    """The test of the pooled counts, neighbouring bands put together until each expects ten."""
+    """The test of the pooled counts, neighbouring bands put together until each expects twenty."""
     counts = _grouped(counts)
     observed, expected = counts.observed, counts.expected
     if expected.size < 2:

@@ -7,9 +7,9 @@ of all positions (flat).
 counts / R is an unbiased estimate of the distribution, which a renormalised top-k is not (Sparse
 Logit Sampling, arXiv 2503.16870). Uniforms are a pure function of (seed, doc_id, position). Each is
 looked up in the cumulative sum, taken in two levels: float64 over the sums of 16 ids, then float64
-inside the block that was hit. An id's chance is then off by about 1e-7 of itself, as a float32
-probability is anyway (one float32 sum over 49k ids: 1.4e-5 of all), and it costs a tenth of the
-softmax, where one float64 sum over all V costs twice the softmax.
+inside the block that was hit. The chances of all ids together are then off by about 1e-7, as the
+sum of float32 probabilities is anyway (one float32 sum over 49k ids: 1.4e-5), and it costs a tenth
+of the softmax, where one float64 sum over all V costs twice the softmax.
 """
 
 from dataclasses import dataclass

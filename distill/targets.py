@@ -183,7 +183,7 @@ def from_table(
     ]
     if documents and not (k is None and are_sound_draws(columns, num_draws, vocab_size)):
         for document in documents:
-            if defect := defect_of(document, num_draws, vocab_size, k):
+            if defect := defect_of(document, num_draws, vocab_size, k, others):
                 raise DistillError(
                     f"targets of document {document.doc_id}: {defect}; verify the lake, capture "
                     "again"

@@ -27,7 +27,7 @@ def in_chunks(
 
     `loss` maps the logits of a chunk (C, V) and its place in the batch to (C,); nothing but the
     logits may carry a gradient into it. `num_positions` is C; smaller takes less memory and more
-    calls. Raises DistillError if it is below 1.
+    calls. The head's gradient is added up in float32 at least. Raises DistillError if C is below 1.
     """
     if num_positions < 1:
         raise DistillError(f"expected at least 1 position in a chunk, found {num_positions}")
@@ -53,6 +53,12 @@ class _InChunks(torch.autograd.Function):
         num_positions: int,
     ) -> Tensor:
         ctx.loss, ctx.num_positions = loss, num_positions
+        device = hidden_ND.device.type
+        ctx.autocast = {
+            "device_type": device,
+            "dtype": torch.get_autocast_dtype(device),
+            "enabled": torch.is_autocast_enabled(device),
+        }
         ctx.save_for_backward(hidden_ND, head_VD)
         parts = [
             loss(F.linear(hidden_ND[rows], head_VD), rows)
@@ -64,15 +70,16 @@ class _InChunks(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         hidden_ND, head_VD = ctx.saved_tensors
-        grad_ND, grad_VD = torch.empty_like(hidden_ND), torch.zeros_like(head_VD)
+        added_in = torch.promote_types(head_VD.dtype, torch.float32)
+        grad_ND, grad_VD = torch.empty_like(hidden_ND), torch.zeros_like(head_VD, dtype=added_in)
         for rows in _chunks(len(hidden_ND), ctx.num_positions):
-            with torch.enable_grad():
+            with torch.enable_grad(), torch.autocast(**ctx.autocast):
                 logits_CV = F.linear(hidden_ND[rows], head_VD).detach().requires_grad_()
                 loss_C = ctx.loss(logits_CV, rows)
             (grad_CV,) = torch.autograd.grad(loss_C, logits_CV, grad_N[rows])
-            torch.mm(grad_CV, head_VD, out=grad_ND[rows])
-            grad_VD.addmm_(grad_CV.T, hidden_ND[rows])
-        return None, grad_ND, grad_VD, None
+            grad_ND[rows] = grad_CV.to(head_VD.dtype) @ head_VD
+            grad_VD.addmm_(grad_CV.T.to(added_in), hidden_ND[rows].to(added_in))
+        return None, grad_ND, grad_VD.to(head_VD.dtype), None
 
 
 def _chunks(num_all: int, num_positions: int) -> list[slice]:

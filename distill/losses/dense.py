@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from distill.errors import DistillError
-from distill.losses.flat_lists import check_alpha
+from distill.losses.flat_lists import check_alpha, check_ids
+from distill.losses.sparse import sparse_cross_entropy
 
 # From log-probabilities of student and teacher: the divergence (N,), its gradient at z / T (N, V).
 _Divergence = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -90,15 +91,14 @@ def generalized_jsd(
 
 
 def _forward_kl(logq_NV: Tensor, logp_NV: Tensor) -> tuple[Tensor, Tensor]:
-    p_NV = logp_NV.exp()
-    return _weighed(p_NV, logp_NV - logq_NV).sum(dim=-1), logq_NV.exp().sub_(p_NV)
+    p_NV, q_NV = logp_NV.exp(), logq_NV.exp()
+    return _kl(p_NV, q_NV, logp_NV - logq_NV), q_NV.sub_(p_NV)
 
 
 def _reverse_kl(logq_NV: Tensor, logp_NV: Tensor) -> tuple[Tensor, Tensor]:
-    q_NV = logq_NV.exp()
-    terms_NV = _weighed(q_NV, logq_NV - logp_NV)
-    kl_N = terms_NV.sum(dim=-1)
-    return kl_N, terms_NV.sub_(q_NV * kl_N[:, None])
+    q_NV, ratios_NV = logq_NV.exp(), logq_NV - logp_NV
+    kl_N = _kl(q_NV, logp_NV.exp(), ratios_NV)
+    return kl_N, _weighed(q_NV, ratios_NV).sub_(q_NV * kl_N[:, None])
 
 
 def _jsd(logq_NV: Tensor, logp_NV: Tensor, beta: float) -> tuple[Tensor, Tensor]:
@@ -108,8 +108,22 @@ def _jsd(logq_NV: Tensor, logp_NV: Tensor, beta: float) -> tuple[Tensor, Tensor]
     p_NV = logp_NV.exp()
     logm_NV = torch.logaddexp(logp_NV + math.log(beta), logq_NV + math.log1p(-beta))
     kl_q_N, grad_NV = _reverse_kl(logq_NV, logm_NV)
-    kl_p_N = _weighed(p_NV, logp_NV - logm_NV).sum(dim=-1)
+    kl_p_N = _kl(p_NV, logm_NV.exp(), logp_NV - logm_NV)
     return torch.lerp(kl_q_N, kl_p_N, beta), grad_NV.mul_(1.0 - beta)
+
+
+def _kl(p_NV: Tensor, q_NV: Tensor, ratios_NV: Tensor) -> Tensor:
+    """KL(p || q) of each row, the ratios being log p - log q: the sum of p ratio - p + q.
+
+    That is p ratio in all, but every term is at least 0, and a rounding of a logarithm counts by
+    the difference of p and q, not by p: the roundings of T^2 times a small divergence stay small.
+    Where p and q are close the term is p (ratio + exp(-ratio) - 1), which does not cancel. What is
+    left of a rounding of p's logsumexp is a factor, which the sum of p shows.
+    """
+    near_NV = ratios_NV.neg().expm1_().add_(ratios_NV).mul_(p_NV)
+    far_NV = torch.where(p_NV == 0, 0.0, p_NV * ratios_NV).sub_(p_NV).add_(q_NV)
+    terms_NV = torch.where(ratios_NV.abs() < 1.0, near_NV, far_NV)
+    return terms_NV.sum(dim=-1).div_(p_NV.sum(dim=-1))
 
 
 def _weighed(weights_NV: Tensor, terms_NV: Tensor) -> Tensor:
@@ -134,6 +148,11 @@ def _dense(
             "expected logits (N, V) of student and teacher over the same ids and labels (N,), "
             f"found {', '.join(map(str, shapes))}: cut padded rows of the larger vocabulary off"
         )
+    check_ids(labels_N, logits_NV.shape[1], "labels")
+    if alpha == 0.0:
+        none = labels_N.new_zeros(0)
+        ends_N1 = labels_N.new_zeros(len(labels_N) + 1)
+        return sparse_cross_entropy(logits_NV, labels_N, ends_N1, none, none, alpha)
     logits_NV = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
     teacher_logits_NV = teacher_logits_NV.detach().to(logits_NV.dtype)
     loss: Tensor = _DenseLoss.apply(  # type: ignore[no-untyped-call]

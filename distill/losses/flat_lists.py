@@ -32,7 +32,7 @@ def check_alpha(alpha: float) -> None:
 def check_shapes(
     logits_NV: Tensor, labels_N: Tensor, offsets_N1: Tensor, ids_K: Tensor, values_K: Tensor
 ) -> None:
-    """Raise DistillError if these are not of one batch, as far as shapes tell."""
+    """Raise DistillError if these are not of one batch, as far as shapes and ids tell."""
     n = logits_NV.shape[0]
     found = [tuple(t.shape) for t in (labels_N, offsets_N1, ids_K, values_K)]
     if (
@@ -45,4 +45,20 @@ def check_shapes(
             "expected logits (N, V), labels (N,), offsets (N + 1,), target ids (K,) and what is "
             f"said of each (K,), found {tuple(logits_NV.shape)}, {', '.join(map(str, found))}: "
             "cut them from the same batch"
+        )
+    check_ids(labels_N, logits_NV.shape[1], "labels")
+    check_ids(ids_K, logits_NV.shape[1], "target ids")
+
+
+def check_ids(ids: Tensor, vocab_size: int, what: str) -> None:
+    """Raise DistillError if one is none of the logits' ids: in flat places it would be one of
+    another position. On an accelerator nobody looks, as that would wait for it.
+    """
+    if ids.device.type != "cpu" or not ids.numel():
+        return
+    smallest, largest = ids.aminmax()
+    if smallest < 0 or largest >= vocab_size:
+        raise DistillError(
+            f"expected {what} in [0, {vocab_size}), found {int(smallest)} to {int(largest)}: "
+            "leave out the positions that have no target"
         )

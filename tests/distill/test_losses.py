@@ -213,3 +213,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         sparse_cross_entropy(
             case.logits, case.labels, case.offsets[:-1], case.ids, case.counts, 0.5
         )
+
+
+@pytest.mark.parametrize("place", ["labels", "target ids"])
+@pytest.mark.parametrize("wrong", [-100, 7])
+def test_an_id_that_is_none_is_refused(place: str, wrong: int) -> None:
+    labels, offsets, ids = torch.tensor([0, 1]), torch.tensor([0, 1, 2]), torch.tensor([2, 3])
+    (labels if place == "labels" else ids)[1] = wrong
+    with pytest.raises(DistillError, match=rf"expected {place} in \[0, 7\), found .*{wrong}"):
+        sparse_cross_entropy(torch.zeros(2, 7), labels, offsets, ids, torch.ones(2), 0.9)

@@ -160,3 +160,36 @@ def test_no_tensor_of_all_logits_is_ever_made() -> None:
 def test_chunks_of_no_positions_are_refused() -> None:
     with pytest.raises(DistillError, match="at least 1 position in a chunk, found 0"):
         in_chunks(LOSSES["sampled 1.0"], *hidden_and_head(), 0)
+
+
+def test_small_chunks_lose_nothing_of_a_half_precision_head() -> None:
+    hidden, head = random(11, 2048, 8).bfloat16(), random(12, 40, 8).bfloat16()
+    labels = torch.arange(2048) % 40
+    grads = []
+    for size in (2048, 1):
+        weight = head.clone().requires_grad_()
+        in_chunks(partial(_plain, labels=labels), hidden, weight, size).sum().backward()
+        grads.append(weight.grad)
+    torch.testing.assert_close(grads[1], grads[0], rtol=0.02, atol=1.0)
+
+
+def test_chunks_under_autocast_equal_one_piece_under_autocast() -> None:
+    hidden, head = random(13, 64, 8).float(), random(14, 40, 8).float()
+    labels = torch.arange(64) % 40
+    grads = []
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for chunked in (False, True):
+            weight = head.clone().requires_grad_()
+            if chunked:
+                loss = in_chunks(partial(_plain, labels=labels), hidden, weight, 16)
+            else:
+                loss = _plain(
+                    torch.nn.functional.linear(hidden, weight), slice(0, 64), labels=labels
+                )
+            loss.sum().backward()
+            grads.append(weight.grad)
+    torch.testing.assert_close(grads[1], grads[0], rtol=0.01, atol=0.02)
+
+
+def _plain(logits: Tensor, rows: slice, *, labels: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(logits.float(), labels[rows], reduction="none")
