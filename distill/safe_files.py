@@ -6,7 +6,7 @@ with what a config asks for before a byte of a tensor is read or made.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from safetensors import SafetensorError, safe_open
 
 from distill.errors import DistillError
 
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
-_CODE = ("*.py", "*.pyc", "*.so")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_CODE = (".py", ".pyc", ".so")
+_READ = (".json", ".safetensors", ".jinja", ".model")
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 # Keys by which a config names code of its own folder.
 _CODE_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
 
@@ -32,15 +34,23 @@ class TensorFacts:
 
 
 def refuse_unsafe(folder: Path, what: str) -> None:
-    """Raises DistillError if the folder holds a pickle or code, or a JSON file that names code."""
-    for kind, patterns in (("a pickle", PICKLES), ("code", _CODE)):
-        found = sorted(file.name for pattern in patterns for file in folder.glob(pattern))
+    """Raises DistillError if the folder holds a pickle or code, something to read that is no plain
+    file (a pipe would never end), or a JSON file that names code.
+    """
+    for kind, suffixes in (("a pickle", _PICKLES), ("code", _CODE)):
+        found = [file.name for file in _with_suffix(folder, suffixes)]
         if found:
             raise DistillError(
                 f"{what}: expected safetensors and JSON alone in {folder}, found {kind} "
                 f"({', '.join(found)}), which can run when it is loaded; take a copy of the folder "
-                "without it"
+                "without it, its weights saved as safetensors"
             )
+    strange = [file.name for file in _with_suffix(folder, _READ) if not file.is_file()]
+    if strange:
+        raise DistillError(
+            f"{what}: expected plain files in {folder}, found that {', '.join(strange)} is none; "
+            "take a copy of the folder without it"
+        )
     for file in sorted(folder.glob("*.json")):
         named = [key for key in _CODE_KEYS if key in _keys(file)]
         if named:
@@ -48,6 +58,34 @@ def refuse_unsafe(folder: Path, what: str) -> None:
                 f"{what}: its {file.name} asks to run code of its own ({', '.join(named)}); only "
                 "models that transformers itself knows are loaded"
             )
+
+
+def weight_files(folder: Path, what: str) -> list[Path]:
+    """The files that a library takes the folder's weights from: model.safetensors, else the parts
+    that its index names. Raises DistillError if there are none, or the index leads to anything but
+    safetensors of this folder.
+    """
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    try:
+        names = {*json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise DistillError(
+            f"{what}: expected {_WEIGHTS}, or {_INDEX} with the parts that it names, in {folder}, "
+            f"found neither ({type(exc).__name__}); fetch it again"
+        ) from exc
+    parts = {file.name: file for file in _with_suffix(folder, (".safetensors",))}
+    strange = sorted(map(str, names - parts.keys()))
+    if strange or not names:
+        raise DistillError(
+            f"{what}: expected {_INDEX} to name safetensors of {folder} alone, found "
+            f"{', '.join(strange) or 'no name'}; fetch it again"
+        )
+    return [parts[name] for name in sorted(names)]
+
+
+def _with_suffix(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes)
 
 
 def tensor_facts(path: Path, what: str) -> dict[str, TensorFacts]:

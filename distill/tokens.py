@@ -146,14 +146,16 @@ def load(folder: Path) -> TokenSpace:
             from_teacher=np.array(facts["from_teacher"], np.int32),
             teacher_tokenizer_sha256=str(facts["teacher_tokenizer_sha256"]),
         )
-    except (OSError, KeyError, TypeError, ValueError) as exc:  # DistillError is a ValueError
+        digest = str(facts["digest"])
+    # DistillError is a ValueError
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as exc:
         raise DistillError(
             f"expected {SPACE_FILE} and {TOKENIZER_FILE} in {folder}, "
             f"found {type(exc).__name__}: {exc}; train or pull the student again"
         ) from exc
-    if space.digest != facts["digest"]:
+    if space.digest != digest:
         raise DistillError(
-            f"token space in {folder}: expected digest {facts['digest']}, found {space.digest}: "
+            f"token space in {folder}: expected digest {digest}, found {space.digest}: "
             f"{SPACE_FILE} or {TOKENIZER_FILE} was changed; train or pull the student again"
         )
     return space

@@ -28,7 +28,7 @@ from flows.holding import hold_line
 from flows.numerics import numerics_class
 from flows.recipes import Recipe, identity_of
 from flows.suites import suite_for_night
-from flows.teachers import Say, Teacher, find_teacher
+from flows.teachers import Say, Teacher, check_teacher, find_teacher
 from warehouse.exchange import import_run
 from warehouse.identity import canonical_json, digest
 from warehouse.lake import Lake
@@ -105,9 +105,9 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
     """The night, claimed now or as it was claimed before, with its line held until the block ends;
     the lake is made if there is none.
 
-    Raises FlowsError for a bad label, a missing teacher or a recipe that does not fit the line's
-    earlier nights, DatagenError for a bad vocabulary or family, NightConflictError if the night was
-    claimed for another recipe, teacher, vocabulary, family or numerics class.
+    Raises FlowsError for a bad label, a missing or broken teacher or a recipe that does not fit the
+    line's earlier nights, DatagenError for a bad vocabulary or family, NightConflictError if the
+    night was claimed for another recipe, teacher, vocabulary, family or numerics class.
     """
     if not _LABEL.fullmatch(night):
         raise FlowsError(
@@ -141,6 +141,8 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
         if brought:
             request = replace(request, asked=canonical_json({**asked, **brought}).decode())
         request = replace(request, num_unwritten=_num_unwritten(lake, recipe.name))
+        if all(known.night != night for known in lake.manifest.nights(recipe.name)):
+            check_teacher(teacher)  # a night that could not be run would keep its label
         claim = lake.manifest.claim_night(request)
         brought_in = [_import_unit(run_id, recipe, teacher) for run_id in imports.values()]
         units = (*brought_in, *units_until(lake, claim))

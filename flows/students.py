@@ -1,11 +1,20 @@
 """Students in place: where a student's folder is, and loading it only if it is what was trained."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distill.students.presets import PRESETS, Preset, dimensions_of
 from flows.errors import FlowsError
 from warehouse.lake import Lake
 from warehouse.schemas import CHECKPOINTS
+
+# What a student's row says of its folder.
+_TOLD = {
+    "weights_digest": "weights of digest",
+    "token_space_digest": "a token space of digest",
+    "preset": "the dimensions of preset",
+}
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -19,17 +28,24 @@ def student_folder(lake: Lake, student: str) -> Path:
 
 
 def load_checked_student(lake: Lake, student: str) -> "tuple[LlamaForCausalLM, TokenSpace]":
-    """The student and its token space; FlowsError if its weights are not those of its row."""
+    """The student and its token space; FlowsError if they are not those of its row."""
     from distill.students.save import load_student
     from distill.students.weights import weights_digest
 
     folder = student_folder(lake, student)
     model, space = load_student(folder)
-    rows = lake.read(CHECKPOINTS.name, run_ids=[student], columns=["weights_digest"]).to_pylist()
-    found, expected = weights_digest(model), rows[0]["weights_digest"] if rows else "no row"
-    if found != expected:
-        raise FlowsError(
-            f"student {folder}: expected weights of digest {expected}, found {found}; "
-            "remove the folder and run its night again"
-        )
+    rows = lake.read(CHECKPOINTS.name, run_ids=[student], columns=list(_TOLD)).to_pylist()
+    told = rows[0] if rows else dict.fromkeys(_TOLD, "no row")
+    named = (name for name in PRESETS if _dimensions(name) == dimensions_of(model.config))
+    there = (weights_digest(model), space.digest, next(named, "none"))
+    for (column, what), found in zip(_TOLD.items(), there, strict=True):
+        if found != told[column]:
+            raise FlowsError(
+                f"student {folder}: expected {what} {told[column]}, found {found}; "
+                "remove the folder and run its night again"
+            )
     return model, space
+
+
+def _dimensions(preset: str) -> Preset:
+    return replace(PRESETS[preset], name="", reference_vocab_size=0)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from distill.errors import DistillError
-from distill.safe_files import PICKLES, refuse_unsafe
+from distill.safe_files import refuse_unsafe, tensor_facts, weight_files
 from flows.errors import FlowsError
 from flows.hub_teachers import HUB_TEACHERS, MODEL_FILES, hub_folder, is_hub_id, pull_hub
 from flows.recipes import TeacherConfig
@@ -146,25 +146,19 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
     """What the folder's files say; FlowsError if it holds no safetensors model with a fast
     tokenizer, or code to be run.
     """
-    if not list(folder.glob("*.safetensors")):
-        found = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
-        what = f"only pickled weights ({', '.join(found)}), which can run code" if found else "none"
-        raise FlowsError(
-            f"teacher {name}: expected *.safetensors in {folder}, found {what}; save it with "
-            "safe_serialization"
-        )
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).is_file():
             raise FlowsError(f"teacher {name}: expected {needed} in {folder}, found none")
-    for file in ("config.json", "tokenizer_config.json"):
-        _read_json(folder / file)
     try:
         refuse_unsafe(folder, f"teacher {name}")
+        # Every header is read, so that a broken file is found before a night is claimed for it.
+        for file in weight_files(folder, f"teacher {name}"):
+            tensor_facts(file, f"teacher {name}")
     except DistillError as exc:
         raise FlowsError(str(exc)) from exc
+    for read in ("config.json", "tokenizer_config.json", "tokenizer.json"):
+        _read_json(folder / read)
     _check_layers(name, folder)
-    _check_weights(name, folder)
-    _read_json(folder / "tokenizer.json")
     names = {file.name for pattern in MODEL_FILES for file in folder.glob(pattern)}
     return Teacher(
         name=name,
@@ -188,20 +182,6 @@ def _check_layers(name: str, folder: Path) -> None:
         )
 
 
-def _check_weights(name: str, folder: Path) -> None:
-    """Read every file's header, so that a broken one is found before a night is claimed for it."""
-    from safetensors import SafetensorError, safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="numpy"):
-                pass
-        except (OSError, SafetensorError) as exc:
-            raise FlowsError(
-                f"teacher {name}: expected safetensors in {file}, found: {exc}; fetch it again"
-            ) from exc
-
-
 @lru_cache(maxsize=1)
 def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
     """The teacher's tokenizer with its start and end symbols, as the folder's files name them."""
@@ -214,6 +194,12 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
     added: dict[str, int] = tokenizer.get_added_vocab()
     named = _read_json(teacher.folder / "generation_config.json").get("eos_token_id")
     ends = [*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id]
+    strange = [i for i in ends if i is not None and not _is_id(i, len(tokenizer))]
+    if strange:
+        raise FlowsError(
+            f"teacher {teacher.name}: expected eos_token_id in {teacher.folder} to be ids of its "
+            f"{len(tokenizer)}, found {', '.join(map(repr, strange))}; mend or fetch it again"
+        )
     end_ids = tuple(dict.fromkeys(i for i in [*ends, added.get(_TEXT_END)] if i is not None))
     if not end_ids:
         raise FlowsError(
@@ -221,7 +207,22 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
             "found none"
         )
     starts = [added.get(_TEXT_END), tokenizer.bos_token_id, end_ids[0]]
-    return TeacherTokenizer(tokenizer, next(i for i in starts if i is not None), end_ids)
+    reads = TeacherTokenizer(tokenizer, next(i for i in starts if i is not None), end_ids)
+    if teacher.allows_instructions:
+        try:
+            reads.context_ids("Write a story.")
+        except Exception as exc:  # a template can raise anything
+            raise _unloadable(teacher, "a chat template for one message of a user", exc) from exc
+    return reads
+
+
+def check_teacher(teacher: Teacher) -> None:
+    """FlowsError if the teacher cannot be loaded, as far as its files tell without its weights."""
+    reads = load_tokenizer(teacher)
+    try:
+        check_shapes(teacher.folder, 1 + max(reads.tokenizer.get_vocab().values()))
+    except Exception as exc:  # transformers raises anything over a config that it cannot follow
+        raise _unloadable(teacher, "a model", exc) from exc
 
 
 @lru_cache(maxsize=1)
@@ -240,8 +241,8 @@ def load_model(
 
     disable_progress_bar()
     use_threads(config.threads)
+    check_teacher(teacher)
     try:
-        check_shapes(teacher.folder)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             teacher.folder,
             dtype=torch.float32,
@@ -256,8 +257,17 @@ def load_model(
     if found["missing_keys"]:  # transformers draws them by chance, and warns
         missing = ValueError(f"no weights of {', '.join(sorted(found['missing_keys'])[:3])}")
         raise _unloadable(teacher, "a model", missing)
+    for name, weights in model.named_parameters():
+        if weights.numel() and not all(torch.isfinite(end) for end in weights.aminmax()):
+            numbers = ValueError(f"numbers in {name} that are none (NaN or infinite)")
+            raise _unloadable(teacher, "a model", numbers)
     use_device(model, config)
     return cast("PreTrainedModel", model.eval())
+
+
+def _is_id(value: object, vocab_size: int) -> bool:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return is_whole and 0 <= cast("int", value) < vocab_size
 
 
 def _unloadable(teacher: Teacher, what: str, error: Exception) -> FlowsError:
@@ -279,6 +289,6 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise FlowsError(f"{path}: expected JSON, found: {exc}; mend or fetch it again") from exc
     return values if isinstance(values, dict) else {}

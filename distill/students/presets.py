@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from distill.errors import DistillError
 
@@ -115,6 +115,33 @@ def _llama_config(preset: Preset, vocab_size: int, start_id: int, end_id: int) -
         tie_word_embeddings=True,
         dtype="float32",
     )
+
+
+def dimensions_of(config: LlamaConfig) -> Preset:
+    """What the config asks for, as a preset without a name."""
+    return Preset(
+        "",
+        config.hidden_size,
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        cast("int", config.num_key_value_heads),
+        config.intermediate_size,
+        config.max_position_embeddings,
+        0,
+    )
+
+
+def strange_setting(config: LlamaConfig) -> str | None:
+    """The first setting that no student has, if there is one: but for their dimensions and ids, and
+    what is ours by name, all have the same.
+    """
+    ends = cast("tuple[int, int]", (config.bos_token_id, config.eos_token_id))
+    asked = _llama_config(dimensions_of(config), config.vocab_size, *ends)
+    expected, found = asked.to_dict(), config.to_dict()
+    for key in sorted({*expected, *found} - {"transformers_version", "_name_or_path"}):
+        if found.get(key) != expected.get(key) and not key.startswith("stillhouse_"):
+            return f"{key} = {found.get(key)!r}, where students have {expected.get(key)!r}"
+    return None
 
 
 def _fill(model: LlamaForCausalLM, generator: torch.Generator, num_layers: int) -> None:

@@ -21,6 +21,7 @@ from distill.checkpoint import sync, write_tensors
 from distill.errors import DistillError
 from distill.safe_files import TensorFacts, misfit, refuse_unsafe, tensor_facts
 from distill.students.files import CARD_FILE, FACTS_FILE
+from distill.students.presets import strange_setting
 from distill.tokens import TokenSpace
 from warehouse.identity import folder_digest
 
@@ -82,6 +83,8 @@ def _checked_config(folder: Path, found: Mapping[str, TensorFacts]) -> LlamaConf
             raise ValueError(f"{config.num_hidden_layers} layers for {len(found)} tensors")
         with torch.device("meta"):
             asked = LlamaForCausalLM(config).state_dict()
+        if strange := strange_setting(config):
+            raise ValueError(strange)
     except Exception as exc:  # transformers raises anything over a config that it cannot follow
         raise DistillError(
             f"student {folder}: config.json of a student expected, found {type(exc).__name__}: "

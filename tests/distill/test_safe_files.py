@@ -106,6 +106,15 @@ NORM = "model.norm.weight"
         (lambda f: _edit(f / "config.json", num_hidden_layers=10**9), "1000000000 layers for 20"),
         (lambda f: _edit(f / "config.json", num_attention_heads=0), "config.json of a student"),
         (lambda f: _edit(f / "config.json", hidden_size="x"), "config.json of a student"),
+        (lambda f: _edit(f / "config.json", rms_norm_eps=10.0), "rms_norm_eps = 10.0, where"),
+        (lambda f: _edit(f / "config.json", hidden_act="relu"), "hidden_act = 'relu', where"),
+        (lambda f: _edit(f / "config.json", tie_word_embeddings=False), "tie_word_embeddings"),
+        (
+            lambda f: _edit(
+                f / "config.json", rope_parameters={"rope_type": "default", "rope_theta": 7.0}
+            ),
+            "rope_parameters = ",
+        ),
         (lambda f: _tensors(f, lambda t: t.pop(NORM)), f"{NORM}: expected F32 .128., found none"),
         (
             lambda f: _tensors(f, lambda t: t.update(extra=np.zeros(3))),

@@ -39,14 +39,20 @@ def _pickle_only(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_pickle_only, r"expected \*\.safetensors.*pickled weights \(pytorch_model\.bin\)"),
-        (lambda f: (f / "model.safetensors").unlink(), r"expected \*\.safetensors .* found none"),
+        (_pickle_only, r"expected safetensors .*found a pickle \(pytorch_model\.bin\)"),
+        (
+            lambda f: (f / "model.safetensors").unlink(),
+            r"expected model\.safetensors, or ",
+        ),
         (lambda f: (f / "tokenizer.json").unlink(), r"expected tokenizer\.json in"),
         (lambda f: (f / "config.json").unlink(), r"expected config\.json in"),
         (lambda f: _edit_json(f / "config.json", auto_map={"AutoModel": "m.M"}), r"auto_map"),
         (lambda f: (f / "optimizer.pt").write_bytes(b""), r"found a pickle \(optimizer\.pt\)"),
         (lambda f: (f / "modeling_x.py").write_text(""), r"found code \(modeling_x\.py\)"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04."), "expected safetensors in"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04."),
+            "model.safetensors expected",
+        ),
         (
             lambda f: _edit_json(f / "config.json", layer_types=["conv", "full_attention"]),
             r"expected layers of full_attention or sliding_attention in .*, found conv",
