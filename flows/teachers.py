@@ -146,11 +146,11 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
     """What the folder's files say; FlowsError if it holds no safetensors model with a fast
     tokenizer, or code to be run.
     """
-    for needed in ("config.json", "tokenizer.json"):
-        if not (folder / needed).is_file():
-            raise FlowsError(f"teacher {name}: expected {needed} in {folder}, found none")
     try:
         refuse_unsafe(folder, f"teacher {name}")
+        for needed in ("config.json", "tokenizer.json"):
+            if not (folder / needed).is_file():
+                raise FlowsError(f"teacher {name}: expected {needed} in {folder}, found none")
         # Every header is read, so that a broken file is found before a night is claimed for it.
         for file in weight_files(folder, f"teacher {name}"):
             tensor_facts(file, f"teacher {name}")
