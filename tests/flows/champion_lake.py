@@ -47,9 +47,16 @@ def add_student(lake: Lake, student: str, number: int) -> None:
     """A whole student: its folder, its row, its figure of that night."""
     model = build_student("stlm-1m", len(WORDS), 0, 1, number)
     save_student(student_folder(lake, student), model, _space(), "# A student\n")
-    digest_of_weights = weights_digest(model)
-    values = {"student_id": student, "role": "challenger", "weights_digest": digest_of_weights}
-    commit_row(lake, student, "checkpoints", **values)
+    commit_row(
+        lake,
+        student,
+        "checkpoints",
+        student_id=student,
+        role="challenger",
+        preset="stlm-1m",
+        token_space_digest=_space().digest,
+        weights_digest=weights_digest(model),
+    )
     commit_row(
         lake,
         f"figures-{number}",

@@ -100,9 +100,12 @@ def _flip(file: Path, place: int | None = None) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "pickled weights"),
-        (lambda f: _cut(f / "model.safetensors"), "model.safetensors, found: Error while"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), "model.safetensors, found: E"),
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "found a pickle"),
+        (lambda f: _cut(f / "model.safetensors"), "model.safetensors expected, found Safe"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"x" * 99),
+            "model.safetensors expected, found Safe",
+        ),
         (lambda f: (f / "tokenizer.json").unlink(), "expected tokenizer.json in"),
         (lambda f: _cut(f / "tokenizer.json"), "tokenizer.json: expected JSON, found: "),
         (lambda f: (f / "config.json").write_text("{"), "config.json: expected JSON, found: "),
