@@ -14,6 +14,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.lost_slots import SlotLost, crash_if_slot_is_lost
 
+# Prefect's threads stay in this process: not beside tests that forbid the random module.
+pytestmark = pytest.mark.kill
+
 LIMIT_S = 3600.0
 PATIENCE_S = 60.0
 
