@@ -101,8 +101,7 @@ def tensor_facts(path: Path, what: str) -> dict[str, TensorFacts]:
             }
     except (OSError, SafetensorError) as exc:
         raise DistillError(
-            f"{what}: {path} expected, found {type(exc).__name__}: {exc}; make or fetch it "
-            "again"
+            f"{what}: {path} expected, found {type(exc).__name__}: {exc}; make or fetch it again"
         ) from exc
 
 
