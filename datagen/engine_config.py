@@ -180,6 +180,11 @@ class EngineConfig(BaseModel):
         "teacher that targets are captured with",
     )
 
+    @property
+    def decodes_here(self) -> bool:
+        """Whether the teacher's stories are decoded by datagen.engines.decoding."""
+        return self.kind == "transformers"
+
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> Self:
         """An ignored setting would be a silent one."""

@@ -21,7 +21,7 @@ from flows.measured import measured_stage
 from flows.night import Tonight, Unit, open_night, shard_key
 from flows.progress import track
 from flows.recipes import Recipe
-from flows.teachers import TeacherTokenizer, load_model, load_tokenizer
+from flows.teachers import TeacherTokenizer, load_tokenizer
 from warehouse.identity import digest
 from warehouse.schemas import TARGETS
 
@@ -79,7 +79,7 @@ def capture_shard(tonight: Tonight, run_id: str, number: int, stories: list[Corp
     tokenizer_json = (tonight.teacher.folder / "tokenizer.json").read_text(encoding="utf-8")
     mask = word_start_mask(tokenizer_json, vocab_size=reads.vocab_size, end_ids=reads.end_ids)
     rows = capture_documents(
-        load_model(tonight.teacher, tonight.recipe.teacher),
+        tonight.teacher_model(),
         requests,
         tonight.recipe.capture,
         TeacherIds(reads.end_ids, mask),

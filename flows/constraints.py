@@ -14,11 +14,12 @@ from datagen.openings import check_openings
 from datagen.plan import Plan
 from datagen.surface import check_allows_stories, story_dfa
 from datagen.vocabulary import Vocabulary
-from flows.teachers import Teacher, cache_folder, load_model, load_tokenizer
+from flows.teachers import Teacher, cache_folder, load_tokenizer
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from datagen.engines.guiding import Constraint
-    from flows.recipes import TeacherConfig
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def check_constrained(sampling: SamplingConfig, plan: Plan, teacher: Teacher) ->
 
 @lru_cache(maxsize=1)
 def teacher_constraint(
-    teacher: Teacher, config: "TeacherConfig", vocabulary: Vocabulary
+    teacher: Teacher, model: "PreTrainedModel", vocabulary: Vocabulary
 ) -> "Constraint":
     """What keeps a teacher to the vocabulary; EngineError or DatagenError if nothing can."""
     from datagen.engines.guiding import Constraint
@@ -49,7 +50,7 @@ def teacher_constraint(
         cached_automaton(vocabulary, facts),
         facts.token_bytes,
         facts.end_ids,
-        load_model(teacher, config),
+        model,
         reads.text_ids,
     )
 

@@ -31,7 +31,7 @@ from flows.subjects import (
     student_requests,
     teacher_requests,
 )
-from flows.teachers import load_model, load_tokenizer
+from flows.teachers import load_tokenizer
 from warehouse.identity import digest
 from warehouse.schemas import DISTANCES
 
@@ -118,7 +118,7 @@ def compare_unit(tonight: Tonight, comparison: Comparison, unit: Unit) -> int:
     use_threads(tonight.recipe.teacher.threads)
     stories = compared_stories(tonight, unit)
     found = measure_distances(
-        load_model(tonight.teacher, tonight.recipe.teacher),
+        tonight.teacher_model(),
         teacher_requests(tonight, reference_kind(tonight), stories),
         [_reading(tonight, student, stories) for student in missing.values()],
         end_ids=load_tokenizer(tonight.teacher).end_ids,

@@ -17,7 +17,7 @@ from flows.errors import FlowsError
 from flows.night import Tonight
 from flows.numerics import use_threads
 from flows.recipes import TeacherConfig
-from flows.teachers import Teacher, load_model, load_tokenizer
+from flows.teachers import Teacher, load_tokenizer
 
 if TYPE_CHECKING:
     from datagen.engines.guiding import Constraint
@@ -117,7 +117,7 @@ def _transformers_engine(tonight: Tonight) -> Engine:
     reads = load_tokenizer(tonight.teacher)
     config = tonight.recipe.teacher
     return TransformersEngine(
-        model=load_model(tonight.teacher, config),
+        model=tonight.teacher_model(),
         tokenizer=reads.tokenizer,
         encode=reads.context_ids,
         end_ids=reads.end_ids,
@@ -130,4 +130,4 @@ def _constraint(tonight: Tonight) -> "Constraint | None":
     """What keeps the night's teacher to its vocabulary, if anything does."""
     if not tonight.recipe.sampling.constrain:
         return None
-    return teacher_constraint(tonight.teacher, tonight.recipe.teacher, tonight.vocabulary)
+    return teacher_constraint(tonight.teacher, tonight.teacher_model(), tonight.vocabulary)

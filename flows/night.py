@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datagen import generate, prompts
 from datagen.families import load_family
@@ -28,7 +28,7 @@ from flows.holding import hold_line
 from flows.numerics import numerics_class
 from flows.recipes import Recipe, identity_of
 from flows.suites import suite_for_night
-from flows.teachers import Say, Teacher, check_teacher, find_teacher
+from flows.teachers import Say, Teacher, check_teacher, find_teacher, load_model
 from warehouse.exchange import import_run
 from warehouse.identity import canonical_json, digest
 from warehouse.lake import Lake
@@ -36,6 +36,9 @@ from warehouse.ledger import Night
 from warehouse.nights import NightRequest
 from warehouse.schemas import COSTS, VERDICTS
 from warehouse.suites import Suite
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # What the stories of a night follow from; the other sections of a recipe come after them.
 _STORY_SECTIONS = ("prompts", "sampling", "verdicts", "shards", "teacher", "engine")
@@ -90,6 +93,11 @@ class Tonight:
         """The night's own stories."""
         return self.units[-1]
 
+    def teacher_model(self) -> "PreTrainedModel":
+        """The teacher's model, loaded once per process."""
+        recipe = self.recipe
+        return load_model(self.teacher, recipe.teacher, can_write=recipe.engine.decodes_here)
+
     @property
     def label(self) -> str:
         """How messages name the night."""
@@ -142,7 +150,8 @@ def open_night(recipe: Recipe, night: str, data: Path, say: Say) -> Iterator[Ton
             request = replace(request, asked=canonical_json({**asked, **brought}).decode())
         request = replace(request, num_unwritten=_num_unwritten(lake, recipe.name))
         if all(known.night != night for known in lake.manifest.nights(recipe.name)):
-            check_teacher(teacher)  # a night that could not be run would keep its label
+            # A night that could not be run would keep its label.
+            check_teacher(teacher, can_write=recipe.engine.decodes_here)
         claim = lake.manifest.claim_night(request)
         brought_in = [_import_unit(run_id, recipe, teacher) for run_id in imports.values()]
         units = (*brought_in, *units_until(lake, claim))

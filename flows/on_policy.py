@@ -12,7 +12,7 @@ from distill.config import TrainConfig
 from distill.tokens import TokenSpace
 from flows.capture_targets import capture_facts, context_ids
 from flows.night import Tonight
-from flows.teachers import load_model, load_tokenizer
+from flows.teachers import load_tokenizer
 from flows.trained_stories import each_training_story, training_ids
 from warehouse.identity import digest
 from warehouse.schemas import STUDENT_TEXTS
@@ -31,7 +31,7 @@ def tonights_phase(tonight: Tonight, config: TrainConfig, space: TokenSpace) -> 
     stories = each_training_story(tonight, training_ids(tonight))
     prompts = {story.doc_id: story.prompt for story in stories}
     teacher = LiveTeacher(
-        load_model(tonight.teacher, tonight.recipe.teacher),
+        tonight.teacher_model(),
         space,
         reads.end_ids,
         lambda doc_id: context_ids(tonight, reads, prompts[doc_id]),

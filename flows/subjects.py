@@ -18,7 +18,7 @@ from flows.corpus import CorpusStory, held_out_stories, refused_documents
 from flows.night import Tonight, Unit, shard_key
 from flows.numerics import use_threads
 from flows.students import load_checked_student
-from flows.teachers import load_model, load_tokenizer
+from flows.teachers import load_tokenizer
 from flows.train_student import CHALLENGER, CONTROL
 from flows.training_set import TrainingSet
 from warehouse.identity import digest
@@ -242,7 +242,7 @@ def _teacher(tonight: Tonight, kind: str) -> Subject:
 
     def score(stories: Sequence[CorpusStory]) -> "list[DocumentScore]":
         return score_documents(
-            load_model(tonight.teacher, tonight.recipe.teacher),
+            tonight.teacher_model(),
             teacher_requests(tonight, kind, stories),
             end_ids=load_tokenizer(tonight.teacher).end_ids,
             num_tokens_per_batch=tonight.recipe.evaluate.num_tokens_per_batch,

@@ -1,4 +1,6 @@
-"""Whether a teacher's weights are those that its config asks for, before any is read or made."""
+"""Whether a teacher's weights are those that its config asks for: before any is read or made, by
+their headers, and their numbers once they are loaded.
+"""
 
 import math
 import re
@@ -24,10 +26,10 @@ _SIZES = (
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def check_shapes(folder: Path, num_ids: int) -> None:
-    """Pass if the weights' headers can fill the model of config.json, and it knows the tokenizer's
-    num_ids; ValueError names the first tensor of another shape or kind, a layer too many, or how
-    many numbers are missing.
+def check_shapes(folder: Path, num_ids: int) -> "PreTrainedModel":
+    """The model of config.json, without numbers (on torch's meta device), if the weights' headers
+    can fill it and it knows the tokenizer's num_ids; ValueError names the first tensor of another
+    shape or kind, a layer too many, or how many numbers are missing.
 
     Tensors that are stored under other names than the model's are counted, not compared: some
     families are renamed or put together while they are loaded. A quantized one, whose numbers are
@@ -48,13 +50,13 @@ def check_shapes(folder: Path, num_ids: int) -> None:
     if num_layers > len(found):
         raise ValueError(f"{num_layers} layers asked for by config.json, {len(found)} tensors")
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    num_known = model.get_input_embeddings().weight.shape[0]
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    num_known = len(next(model.get_input_embeddings().parameters()))
     if num_ids > num_known:
         raise ValueError(f"a tokenizer of {num_ids:,} ids for a model that knows {num_known:,}")
     asked = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     if hasattr(config, "quantization_config"):
-        return
+        return model
     for name, shape in asked.items():
         if name in found and found[name].shape != shape:
             raise ValueError(
@@ -70,6 +72,21 @@ def check_shapes(folder: Path, num_ids: int) -> None:
     num_found = sum(math.prod(facts.shape) for facts in found.values())
     if num_asked > num_found:
         raise ValueError(f"{num_found:,} numbers, where config.json asks for {num_asked:,}")
+    return model
+
+
+def check_numbers(model: "PreTrainedModel", missing: Iterable[str]) -> None:
+    """Pass if the loaded model has all its numbers; ValueError names weights that are missing
+    (transformers draws them by chance, and warns), or that hold NaN or infinity.
+    """
+    import torch
+
+    absent = sorted(missing)
+    if absent:
+        raise ValueError(f"no weights of {', '.join(absent[:3])}")
+    for name, weights in model.named_parameters():
+        if weights.numel() and not all(torch.isfinite(end) for end in weights.aminmax()):
+            raise ValueError(f"numbers in {name} that are none (NaN or infinite)")
 
 
 def _layer_too_many(names: Iterable[str], model: "PreTrainedModel") -> str | None:

@@ -19,7 +19,7 @@ from flows.errors import FlowsError
 from flows.hub_teachers import HUB_TEACHERS, MODEL_FILES, hub_folder, is_hub_id, pull_hub
 from flows.recipes import TeacherConfig
 from flows.teacher_packages import PACKAGED_TEACHERS, packaged_folder, pull_packaged
-from flows.teacher_shapes import check_shapes
+from flows.teacher_shapes import check_numbers, check_shapes
 from warehouse.identity import folder_digest, sha256_file
 
 if TYPE_CHECKING:
@@ -216,32 +216,35 @@ def load_tokenizer(teacher: Teacher) -> TeacherTokenizer:
     return reads
 
 
-def check_teacher(teacher: Teacher) -> None:
-    """FlowsError if the teacher cannot be loaded, as far as its files tell without its weights."""
+def check_teacher(teacher: Teacher, *, can_write: bool) -> None:
+    """FlowsError if the teacher cannot be loaded, EngineError if it is to write and its family
+    cannot be decoded in rows, as far as its files tell without its weights.
+    """
     reads = load_tokenizer(teacher)
     try:
-        check_shapes(teacher.folder, 1 + max(reads.tokenizer.get_vocab().values()))
+        model = check_shapes(teacher.folder, 1 + max(reads.tokenizer.get_vocab().values()))
     except Exception as exc:  # transformers raises anything over a config that it cannot follow
         raise _unloadable(teacher, "a model", exc) from exc
+    if can_write:
+        from datagen.engines.decoding_check import check_family
+
+        check_family(model)
 
 
 @lru_cache(maxsize=1)
-def load_model(
-    teacher: Teacher, config: TeacherConfig, *, can_write: bool = True
-) -> "PreTrainedModel":
-    """The teacher's model, float32, in eval mode, once per process; one that need not write texts
-    may be of a family without room for the attention that writing wants.
-    """
+def load_model(teacher: Teacher, config: TeacherConfig, *, can_write: bool) -> "PreTrainedModel":
+    """The teacher's model, float32, in eval mode, once per process; raises as check_teacher."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     from datagen.engines.decoding import ATTENTION
+    from datagen.engines.decoding_check import check_decoding
     from flows.numerics import use_device, use_threads
 
     disable_progress_bar()
     use_threads(config.threads)
-    check_teacher(teacher)
+    check_teacher(teacher, can_write=can_write)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             teacher.folder,
@@ -251,18 +254,14 @@ def load_model(
             attn_implementation=ATTENTION if can_write else None,
             output_loading_info=True,
         )
+        model: PreTrainedModel = loaded[0].eval()
+        check_numbers(model, loaded[1]["missing_keys"])
     except Exception as exc:  # transformers raises anything over a config that it cannot follow
         raise _unloadable(teacher, "a model", exc) from exc
-    model, found = loaded
-    if found["missing_keys"]:  # transformers draws them by chance, and warns
-        missing = ValueError(f"no weights of {', '.join(sorted(found['missing_keys'])[:3])}")
-        raise _unloadable(teacher, "a model", missing)
-    for name, weights in model.named_parameters():
-        if weights.numel() and not all(torch.isfinite(end) for end in weights.aminmax()):
-            numbers = ValueError(f"numbers in {name} that are none (NaN or infinite)")
-            raise _unloadable(teacher, "a model", numbers)
     use_device(model, config)
-    return cast("PreTrainedModel", model.eval())
+    if can_write:
+        check_decoding(model)
+    return model
 
 
 def _is_id(value: object, vocab_size: int) -> bool:

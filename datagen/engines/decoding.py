@@ -41,21 +41,32 @@ def grouped_attention(
     **options: Any,
 ) -> tuple[Tensor, None]:
     """softmax(q k^T * scaling + mask) v as sdpa computes it, without copying keys for each query
-    head when B rows add one token.
+    head when B rows add one token; and what sdpa leaves out: scores capped (Gemma 2, `softcap`),
+    sinks, one score for each head that no value answers (gpt-oss, `s_aux` (H,)).
 
-    query (B, H, T, D), key and value (B, K, S, D), mask bool (B, 1, T, S), true where attended;
-    returns (B, T, H, D).
+    query (B, H, T, D), key (B, K, S, D), value (B, K, S, W), mask bool (B, 1, T, S), true where
+    attended, none where all is that stands before; returns (B, T, H, W).
     """
     rows, heads, length, width = query.shape
-    if length > 1 or attention_mask is None:
+    softcap, sinks_H = options.get("softcap"), options.get("s_aux")
+    if softcap is None and sinks_H is None and (length > 1 or attention_mask is None):
         attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return attended, None
-    kv_heads = key.shape[1]
-    query_BKGD = query.reshape(rows, kv_heads, heads // kv_heads, width) * options["scaling"]
-    scores_BKGS = query_BKGD @ key.transpose(2, 3)
-    scores_BKGS = scores_BKGS.masked_fill(~attention_mask, -torch.inf)
-    attended_BKGD = torch.softmax(scores_BKGS, dim=-1) @ value
-    return attended_BKGD.reshape(rows, 1, heads, width), None
+    kv_heads, num_keys = key.shape[1:3]
+    query_BKND = query.reshape(rows, kv_heads, -1, width) * options["scaling"]
+    scores_BHTS = (query_BKND @ key.transpose(2, 3)).reshape(rows, heads, length, num_keys)
+    if softcap is not None:
+        scores_BHTS = torch.tanh(scores_BHTS / softcap) * softcap
+    if attention_mask is None:
+        ones_TS = torch.ones(length, num_keys, dtype=torch.bool, device=query.device)
+        attention_mask = ones_TS.tril(num_keys - length)
+    scores_BHTS = scores_BHTS.masked_fill(~attention_mask, -torch.inf)
+    if sinks_H is not None:
+        sinks_BHT1 = sinks_H.reshape(1, -1, 1, 1).expand(rows, -1, length, 1)
+        scores_BHTS = torch.cat([scores_BHTS, sinks_BHT1], dim=-1)
+    weights_BHTS = torch.softmax(scores_BHTS, dim=-1)[..., :num_keys]
+    attended_BKNW = weights_BHTS.reshape(rows, kv_heads, -1, num_keys) @ value
+    return attended_BKNW.reshape(rows, heads, length, -1).transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION, grouped_attention)
@@ -87,7 +98,7 @@ class RoomyLayer(DynamicLayer):
         """Put what was read of new contexts, R rows of keys and values, at the rows' beginning."""
         if read.keys is None or read.values is None:
             return
-        self._take_room(read.keys)
+        self._take_room(read.keys, read.values)
         length = read.keys.shape[2]
         self._keys[rows_R, :, :length] = read.keys
         self._values[rows_R, :, :length] = read.values
@@ -96,7 +107,7 @@ class RoomyLayer(DynamicLayer):
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
         """Take one token of each row in; all keys and values (B, K, S, D) so far, as views."""
-        self._take_room(key_states)
+        self._take_room(key_states, value_states)
         rows_B, used = torch.arange(len(key_states), device=self.device), self._room.num_used
         self._keys[rows_B, :, self._room.columns_B] = key_states[:, :, 0]
         self._values[rows_B, :, self._room.columns_B] = value_states[:, :, 0]
@@ -111,13 +122,16 @@ class RoomyLayer(DynamicLayer):
         if self.is_initialized:
             self._keys, self._values = self._keys[rows], self._values[rows]
 
-    def _take_room(self, like: Tensor) -> None:
+    def _take_room(self, keys: Tensor, values: Tensor) -> None:
         if self.is_initialized:
             return
-        shape = (len(self._room.columns_B), like.shape[1], self._room.num_columns, like.shape[3])
+        num_rows, num_columns = len(self._room.columns_B), self._room.num_columns
         # Zeros: a column that a row does not attend to still meets its weight of 0.
-        self._keys, self._values = like.new_zeros(shape), like.new_zeros(shape)
-        self.dtype, self.device, self.is_initialized = like.dtype, like.device, True
+        self._keys, self._values = (
+            like.new_zeros(num_rows, like.shape[1], num_columns, like.shape[3])
+            for like in (keys, values)
+        )
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
 
 
 class Batch:

@@ -39,7 +39,7 @@ class Bench:
         """The quickstart's, with other values for some keys."""
         recipe = load_recipe("quickstart", overrides)
         teacher = find_teacher(recipe.teacher.model, print)
-        reads, model = load_tokenizer(teacher), load_model(teacher, recipe.teacher)
+        reads, model = load_tokenizer(teacher), load_model(teacher, recipe.teacher, can_write=True)
         vocabulary = load_vocabulary(recipe.prompts.vocabulary)
         plan = Plan(vocabulary, load_family(recipe.prompts.family), recipe.prompts.seed)
         specs = [plan[FIRST_INDEX + place] for place in range(num_prompts)]
@@ -60,7 +60,7 @@ class Bench:
             reads.context_ids,
             reads.end_ids,
             recipe.teacher.batch_size,
-            teacher_constraint(teacher, recipe.teacher, vocabulary),
+            teacher_constraint(teacher, model, vocabulary),
         )
         return cls(recipe, model, reads, vocabulary, specs, requests, engine)
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,17 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BloomConfig,
+    DeepseekV2Config,
+    Gemma2Config,
+    GPTNeoConfig,
+    GptOssConfig,
     LlamaForCausalLM,
     MistralConfig,
-    MistralForCausalLM,
     OPTConfig,
-    OPTForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     Qwen3Config,
-    Qwen3ForCausalLM,
+    XGLMConfig,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from datagen.engines.decoding import ATTENTION, Batch, grouped_attention
+from datagen.engines.decoding_check import check_decoding, check_family
+from datagen.errors import EngineError
 from tests.datagen.tiny_llama import VOCAB_SIZE, _one_thread, model, sdpa_model
 
 __all__ = ["_one_thread", "model", "sdpa_model"]
@@ -84,25 +93,89 @@ _NARROW: dict[str, Any] = {
 }
 
 
+_LATENT: dict[str, Any] = {
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 10,
+}
+_WIDE: dict[str, Any] = {**_SIZES, "d_model": 32, "attention_heads": 4, "num_layers": 2}
+_WINDOW = ["full_attention", "sliding_attention"]
+
+
 @pytest.mark.parametrize(
-    "made",
+    "config",
     [
-        lambda: OPTForCausalLM(OPTConfig(**_SIZES, ffn_dim=48, word_embed_proj_dim=32)),
-        lambda: MistralForCausalLM(MistralConfig(**_NARROW, sliding_window=5)),
-        lambda: Qwen3ForCausalLM(
-            Qwen3Config(**_NARROW, use_sliding_window=True, sliding_window=5, max_window_layers=1)
-        ),
+        OPTConfig(**_SIZES, ffn_dim=48, word_embed_proj_dim=32),
+        MistralConfig(**_NARROW, sliding_window=5),
+        Qwen3Config(**_NARROW, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+        Gemma2Config(**_NARROW, sliding_window=5, attn_logit_softcapping=0.5),
+        GptOssConfig(**_NARROW, sliding_window=5, layer_types=_WINDOW, num_local_experts=4),
+        DeepseekV2Config(**_SIZES, **_LATENT, intermediate_size=48, first_k_dense_replace=2),
     ],
-    ids=["learned positions", "every layer sees a window", "one of two layers sees a window"],
+    ids=[
+        "learned positions",
+        "every layer sees a window",
+        "one of two layers sees a window",
+        "scores are capped",
+        "attention has sinks",
+        "values are wider than keys",
+    ],
 )
-def test_other_models_too(made: Callable[[], PreTrainedModel]) -> None:
+def test_other_models_too(config: PreTrainedConfig) -> None:
+    model, eager_model = _made(config, ATTENTION), _made(config, "eager")
+    _assert_rows_come_and_go(model, eager_model, [9, 8, 7])
+    check_decoding(model)
+    assert model.config._attn_implementation == ATTENTION
+
+
+def _made(config: PreTrainedConfig, attention: str) -> PreTrainedModel:
+    """A model whose weights are wide enough for every part of the attention to matter."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = made().eval()
-    sdpa_model = copy.deepcopy(model)
-    model.set_attn_implementation(ATTENTION)
-    sdpa_model.set_attn_implementation("sdpa")
-    _assert_rows_come_and_go(model, sdpa_model, [9, 8, 7])
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(copy.deepcopy(config))
+        for weights in model.parameters():
+            torch.nn.init.normal_(weights, std=0.3)
+    model.set_attn_implementation(attention)
+    model.eval()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        (XGLMConfig(**_WIDE), r"logits [0-9.]+ apart where the largest is"),
+        (BertConfig(**_WIDE, intermediate_size=48, is_decoder=False), r"logits [0-9.]+ apart"),
+        (BloomConfig(**_WIDE), "[A-Z][A-Za-z]+Error: "),
+    ],
+    ids=["positions are not heeded", "no causal model", "a cache of its own"],
+)
+def test_a_family_that_would_write_from_other_logits_is_refused(
+    config: PreTrainedConfig, found: str
+) -> None:
+    with pytest.raises(EngineError, match=f"teacher's family .*{config.model_type}.*{found}"):
+        check_decoding(_made(config, ATTENTION))
+
+
+def test_a_family_whose_attention_cannot_be_exchanged_is_refused_without_its_weights() -> None:
+    config = GPTNeoConfig(hidden_size=32, num_layers=2, attention_types=[[["global"], 2]])
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(EngineError, match=r"family \(gpt_neo\).* an attention of its own"):
+        check_family(model)
+
+
+def test_a_part_of_the_attention_that_is_left_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Gemma2Config(**_NARROW, attn_logit_softcapping=0.5)
+    model = _made(config, ATTENTION)
+
+    def uncapped(*tensors: Any, **options: Any) -> tuple[Tensor, None]:
+        return grouped_attention(*tensors, **{**options, "softcap": None})
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, ATTENTION, uncapped)
+    with pytest.raises(EngineError, match=r"logits [0-9.]+ apart"):
+        check_decoding(model)
 
 
 def _assert_rows_come_and_go(

@@ -86,7 +86,7 @@ def test_the_first_pull_is_recorded_and_needs_no_network_afterwards(
     monkeypatch.setenv("STILLHOUSE_CACHE", str(place.cache))
     teacher = find_teacher(HUB_ID, print)
     assert teacher.digest == describe_teacher("there", place.folder).digest
-    model = load_model(teacher, load_recipe("smoke").teacher)
+    model = load_model(teacher, load_recipe("smoke").teacher, can_write=True)
     assert {str(parameter.dtype) for parameter in model.parameters()} == {"torch.float32"}
     assert len(place.hub.requests) == num_requests
 

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
+from distill.capture import capture_documents
+from distill.positions import TeacherIds
 from flows.errors import FlowsError
 from flows.recipes import load_recipe
 from flows.teachers import check_teacher, describe_teacher, load_model, load_tokenizer
+from tests.capture_requests import capture_requests
 from tests.flows.command import stillhouse
 from tests.flows.smoke import night_arguments
 from warehouse.lake import Lake
@@ -108,9 +112,13 @@ def test_what_leads_out_of_the_folder_or_never_ends_is_refused(
 
 
 def test_parts_that_an_index_names_are_a_teacher(folder: Path) -> None:
-    before = load_model(describe_teacher("whole", folder), load_recipe("smoke").teacher)
+    before = load_model(
+        describe_teacher("whole", folder), load_recipe("smoke").teacher, can_write=True
+    )
     _indexed(folder, "part.safetensors")
-    after = load_model(describe_teacher("parts", folder), load_recipe("smoke").teacher)
+    after = load_model(
+        describe_teacher("parts", folder), load_recipe("smoke").teacher, can_write=True
+    )
     assert before is not after
     for one, other in zip(before.parameters(), after.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -143,7 +151,7 @@ def test_a_teacher_that_does_not_fit_together_is_refused_before_its_weights_are_
 ) -> None:
     spoil(folder)
     with pytest.raises(FlowsError, match=said):
-        check_teacher(describe_teacher("teacher", folder))
+        check_teacher(describe_teacher("teacher", folder), can_write=True)
     load_tokenizer.cache_clear()
 
 
@@ -151,15 +159,59 @@ def test_a_teacher_that_does_not_fit_together_is_refused_before_its_weights_are_
 def test_weights_that_are_no_numbers_are_refused(folder: Path, number: float) -> None:
     _tensors(lambda t: t[NORM].__setitem__(3, number))(folder)
     with pytest.raises(FlowsError, match=f"numbers in {NORM} that are none"):
-        load_model(describe_teacher("teacher", folder), load_recipe("smoke").teacher)
+        load_model(
+            describe_teacher("teacher", folder), load_recipe("smoke").teacher, can_write=True
+        )
 
 
-def test_no_night_is_claimed_for_a_teacher_that_does_not_fit(
-    folder: Path, tmp_path: Path, served: Mapping[str, str]
+def _gpt_neo(folder: Path) -> None:
+    """A model with the teacher's tokenizer whose family has an attention of its own."""
+    config = GPTNeoConfig(
+        vocab_size=512,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=2,
+        attention_types=[[["global"], 2]],
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    GPTNeoForCausalLM(config).save_pretrained(folder)
+
+
+def test_a_teacher_that_cannot_be_decoded_in_rows_gives_targets_where_another_writes(
+    folder: Path,
 ) -> None:
-    _json("config.json", num_hidden_layers=1)(folder)
+    _gpt_neo(folder)
+    teacher = describe_teacher("teacher", folder)
+    recipe = load_recipe("smoke")
+    model = load_model(teacher, recipe.teacher, can_write=False)
+    requests = capture_requests(folder, num_stories=3, seed=1)
+    reads = load_tokenizer(teacher)
+    ids = TeacherIds(reads.end_ids, np.zeros(reads.vocab_size, np.bool_))
+    targets = capture_documents(
+        model, requests, recipe.capture, ids, run_id="run", teacher_digest=teacher.digest
+    )
+    assert targets.column("doc_id").to_pylist() == [request.doc_id for request in requests]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_json("config.json", num_hidden_layers=1), "a layer more than the 1 of config.json"),
+        (_gpt_neo, "family (gpt_neo): expected a model that can be decoded in rows"),
+    ],
+    ids=["does not fit", "cannot be decoded in rows"],
+)
+def test_no_night_is_claimed_for_a_teacher_that_cannot_write_it(
+    folder: Path,
+    tmp_path: Path,
+    served: Mapping[str, str],
+    spoil: Callable[[Path], None],
+    said: str,
+) -> None:
+    spoil(folder)
     outcome = stillhouse(night_arguments(tmp_path / "lake", folder), served)
     assert outcome.code == 2
-    assert [line for line in outcome.errors if "a layer more than the 1 of config.json" in line]
+    assert said in " ".join(outcome.errors)
     with Lake.open(tmp_path / "lake") as lake:
         assert lake.manifest.nights("smoke") == []

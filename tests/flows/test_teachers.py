@@ -95,7 +95,7 @@ def test_a_config_that_asks_for_other_weights_is_refused_before_they_are_made(
     _edit_json(folder / "config.json", **changes)
     teacher = describe_teacher("teacher", folder)
     with pytest.raises(FlowsError, match=said):
-        load_model(teacher, load_recipe("smoke").teacher)
+        load_model(teacher, load_recipe("smoke").teacher, can_write=True)
 
 
 def test_a_teacher_is_its_bytes_not_its_place(folder: Path, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_packaged_teacher_knows_english(smollm2: Teacher) -> None:
     import torch
 
     reads = load_tokenizer(smollm2)
-    model = load_model(smollm2, load_recipe("quickstart").teacher)
+    model = load_model(smollm2, load_recipe("quickstart").teacher, can_write=True)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
     def nats_per_token(text: str) -> float:

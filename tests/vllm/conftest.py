@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from transformers import PreTrainedModel
 
 from datagen.engine_config import EngineConfig
 from datagen.engines.guiding import Constraint
@@ -32,14 +33,21 @@ def reads(teacher: Teacher) -> TeacherTokenizer:
 
 
 @pytest.fixture(scope="session")
-def constraint(teacher: Teacher) -> Constraint:
-    return teacher_constraint(teacher, TEACHER, load_vocabulary("age3"))
+def model(teacher: Teacher) -> PreTrainedModel:
+    return load_model(teacher, TEACHER, can_write=True)
 
 
 @pytest.fixture(scope="session")
-def ours(teacher: Teacher, reads: TeacherTokenizer, constraint: Constraint) -> TransformersEngine:
+def constraint(teacher: Teacher, model: PreTrainedModel) -> Constraint:
+    return teacher_constraint(teacher, model, load_vocabulary("age3"))
+
+
+@pytest.fixture(scope="session")
+def ours(
+    model: PreTrainedModel, reads: TeacherTokenizer, constraint: Constraint
+) -> TransformersEngine:
     return TransformersEngine(
-        model=load_model(teacher, TEACHER),
+        model=model,
         tokenizer=reads.tokenizer,
         encode=reads.context_ids,
         end_ids=reads.end_ids,
