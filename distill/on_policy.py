@@ -32,7 +32,7 @@ from distill.errors import DistillError
 from distill.evaluation.distances import shared_events
 from distill.losses import generalized_jsd
 from distill.on_policy_config import OnPolicyConfig
-from distill.positions import CaptureRequest, check_head, text_hidden
+from distill.positions import CaptureRequest, check_head, head_logits, text_hidden
 from distill.student_texts import StudentText, keep_texts
 from distill.targets import StudentDocument
 from distill.tokens import TokenSpace
@@ -178,11 +178,10 @@ class OnPolicy:
             check_head(model, requests[0])
             self._is_checked = True
         hidden_ND = text_hidden(model, requests)
-        head = model.get_output_embeddings()
-        num_rows = max(1, _CHUNK_BYTES // (4 * len(head.weight)))
+        num_rows = max(1, _CHUNK_BYTES // (4 * model.config.get_text_config().vocab_size))
         return torch.cat(
             [
-                event_logits(head(rows_D), self._events.teacher_ids, self._ends)
+                event_logits(head_logits(model, rows_D), self._events.teacher_ids, self._ends)
                 for rows_D in hidden_ND.split(num_rows)
             ]
         )

@@ -21,6 +21,7 @@ from distill.errors import DistillError
 
 _BYTES_OF_A_LOGIT = 4
 _MIB = 1 << 20
+_TOLERANCE = 1e-4  # of the largest logit; rounding moves a float32 one by some 1e-6 of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,26 @@ def text_hidden(model: PreTrainedModel, batch: Sequence[CaptureRequest]) -> Tens
     )
 
 
+@torch.no_grad()
+def head_logits(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
+    """(N, V): what the head makes of hidden states, scaled (Cohere, Granite) or capped (Gemma) as
+    the model's own forward does it; check_head says whether that is all it does.
+    """
+    logits_NV: Tensor = model.get_output_embeddings()(hidden_ND)
+    if factor := _setting(model, "logit_scale"):
+        logits_NV.mul_(factor)
+    if divisor := _setting(model, "logits_scaling"):
+        logits_NV.div_(divisor)
+    if cap := _setting(model, "final_logit_softcapping"):
+        logits_NV.div_(cap).tanh_().mul_(cap)
+    return logits_NV
+
+
+def _setting(model: PreTrainedModel, name: str) -> float | None:
+    value = getattr(model.config.get_text_config(), name, None)
+    return value if isinstance(value, int | float) else None
+
+
 def listen(
     model: PreTrainedModel,
     hidden_ND: Tensor,
@@ -110,10 +131,9 @@ def listen(
     """
     labels_N = torch.from_numpy(labels.astype(np.int64)).to(hidden_ND.device)
     num_rows = max(1, logits_mib * _MIB // (_BYTES_OF_A_LOGIT * ids.vocab_size))
-    head = model.get_output_embeddings()
     for start in range(0, labels_N.numel(), num_rows):
         places = slice(start, min(start + num_rows, labels_N.numel()))
-        yield places, _positions(head(hidden_ND[places]), labels_N[places], ids)
+        yield places, _positions(head_logits(model, hidden_ND[places]), labels_N[places], ids)
 
 
 def as_half(nats_N: Tensor) -> NDArray[np.float16]:
@@ -126,18 +146,21 @@ def as_half(nats_N: Tensor) -> NDArray[np.float16]:
 
 
 def check_head(model: PreTrainedModel, request: CaptureRequest) -> None:
-    """Some models cap or scale their logits after the head, which would be lost here: those are
-    refused.
+    """Pass if the model says what head_logits takes it to say; DistillError where its family
+    changes the head's output in another way.
     """
     inputs_BT = torch.tensor([[*request.context_ids, *request.text_ids[:8]]], device=model.device)
     whole_V = model(input_ids=inputs_BT, use_cache=False).logits[0, -1]
     hidden_D = model.get_decoder()(input_ids=inputs_BT, use_cache=False).last_hidden_state[0, -1]
-    ours_V = model.get_output_embeddings()(hidden_D)
-    is_same = torch.allclose(whole_V.float(), ours_V.float(), rtol=1e-2, atol=1e-2, equal_nan=True)
+    ours_V = head_logits(model, hidden_D[None])[0]
+    largest = whole_V.abs().nan_to_num().max().item()
+    is_same = torch.allclose(
+        whole_V.float(), ours_V.float(), rtol=0, atol=_TOLERANCE * largest, equal_nan=True
+    )
     if not is_same:
         raise DistillError(
-            f"expected a teacher whose logits are its head's output, found {type(model).__name__}, "
-            "which changes them afterwards (softcap or scale): choose another teacher"
+            "expected a teacher whose logits are its head's output, perhaps scaled or capped, "
+            f"found {type(model).__name__}, which changes them in another way: choose another one"
         )
 
 

@@ -25,7 +25,6 @@ from warehouse.identity import folder_digest, sha256_file
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_LAYER_KINDS = {"full_attention", "sliding_attention"}
 _TEXT_END = "<|endoftext|>"
 
 Say = Callable[[str], None]
@@ -158,7 +157,6 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
         raise FlowsError(str(exc)) from exc
     for read in ("config.json", "tokenizer_config.json", "tokenizer.json"):
         _read_json(folder / read)
-    _check_layers(name, folder)
     names = {file.name for pattern in MODEL_FILES for file in folder.glob(pattern)}
     return Teacher(
         name=name,
@@ -168,18 +166,6 @@ def describe_teacher(name: str, folder: Path) -> Teacher:
         allows_instructions=(folder / "chat_template.jinja").is_file()
         or bool(_read_json(folder / "tokenizer_config.json").get("chat_template")),
     )
-
-
-def _check_layers(name: str, folder: Path) -> None:
-    """Every layer must attend to keys and values that stay as they are."""
-    kinds = _read_json(folder / "config.json").get("layer_types")
-    strange = set(kinds if isinstance(kinds, list) else []) - _LAYER_KINDS
-    if strange:
-        raise FlowsError(
-            f"teacher {name}: expected layers of {' or '.join(sorted(_LAYER_KINDS))} in "
-            f"{folder / 'config.json'}, found {', '.join(sorted(map(str, strange)))}; choose "
-            "another teacher"
-        )
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from datagen.engines.decoding import ATTENTION, Batch
 from datagen.errors import EngineError
 
+_LAYER_KINDS = {"full_attention", "sliding_attention"}
 _LENGTHS = (1, 9, 4, 6)
 _NUM_STEPS = 2
 _TOLERANCE = 1e-3
@@ -23,8 +24,15 @@ that is left out by more.
 
 def check_family(model: PreTrainedModel) -> None:
     """Give the model, which may be without numbers (on torch's meta device), the attention of our
-    decoding; EngineError if its family has one of its own that cannot be exchanged.
+    decoding; EngineError if its family has one of its own that cannot be exchanged, or layers
+    without keys and values that stay as they are.
     """
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    strange = sorted(set(map(str, kinds)) - _LAYER_KINDS)
+    if strange:
+        raise _refused(model, f"layers of {', '.join(strange)}")
+    if model._is_stateful:
+        raise _refused(model, "a state that is carried along")
     model.set_attn_implementation(ATTENTION)  # warns, and leaves such a family as it is
     if model.config._attn_implementation != ATTENTION:
         raise _refused(model, "an attention of its own that cannot be exchanged")

@@ -19,12 +19,14 @@ from transformers import (
     Gemma2Config,
     GPTNeoConfig,
     GptOssConfig,
+    Lfm2Config,
     LlamaForCausalLM,
     MistralConfig,
     OPTConfig,
     PreTrainedConfig,
     PreTrainedModel,
     Qwen3Config,
+    RwkvConfig,
     XGLMConfig,
 )
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -158,11 +160,24 @@ def test_a_family_that_would_write_from_other_logits_is_refused(
         check_decoding(_made(config, ATTENTION))
 
 
-def test_a_family_whose_attention_cannot_be_exchanged_is_refused_without_its_weights() -> None:
-    config = GPTNeoConfig(hidden_size=32, num_layers=2, attention_types=[[["global"], 2]])
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        (
+            GPTNeoConfig(hidden_size=32, num_layers=2, attention_types=[[["global"], 2]]),
+            r"family \(gpt_neo\).* an attention of its own that cannot be exchanged",
+        ),
+        (RwkvConfig(**_SIZES), r"family \(rwkv\).* a state that is carried along"),
+        (Lfm2Config(**_SIZES, layer_types=["conv", "full_attention"]), "found layers of conv"),
+    ],
+    ids=["an attention of its own", "no attention", "convolutions"],
+)
+def test_a_family_that_is_not_decoded_in_rows_is_refused_without_its_weights(
+    config: PreTrainedConfig, found: str
+) -> None:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    with pytest.raises(EngineError, match=r"family \(gpt_neo\).* an attention of its own"):
+    with pytest.raises(EngineError, match=found):
         check_family(model)
 
 

@@ -17,7 +17,7 @@ from distill.draws import draw_counts, draw_uniforms
 from distill.errors import DistillError
 from distill.positions import CaptureRequest, TeacherIds
 from distill.targets import CapturedDocument, from_table
-from tests.capped_teacher import make_capped_teacher
+from tests.scaled_teacher import make_scaled_teacher
 from tests.tiny_teacher import VOCAB_SIZE, make_stories
 from warehouse.schemas import TARGETS
 
@@ -183,9 +183,9 @@ def test_requests_that_cannot_be_are_refused_by_their_document(
             capture(tiny_teacher, requests, tiny_ids)
 
 
-def test_a_teacher_that_changes_its_logits_after_the_head_is_refused(tiny_ids: TeacherIds) -> None:
-    model = make_capped_teacher(VOCAB_SIZE)
-    with pytest.raises(DistillError, match="Gemma2ForCausalLM, which changes them afterwards"):
+def test_a_teacher_that_changes_its_logits_in_another_way_is_refused(tiny_ids: TeacherIds) -> None:
+    model = make_scaled_teacher(VOCAB_SIZE)
+    with pytest.raises(DistillError, match="HyperCLOVAXForCausalLM, which changes them in another"):
         capture(model, [CaptureRequest("doc", "story", [0], [60])], tiny_ids)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    Gemma2Config,
     GPT2Config,
     GPT2LMHeadModel,
+    GraniteConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 
@@ -67,6 +74,25 @@ def gpt2(size: int) -> PreTrainedModel:
     return GPT2LMHeadModel(config)
 
 
+def other(config: PreTrainedConfig) -> PreTrainedModel:
+    """Of another family, its weights wide enough for a cap or a scale to matter."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, std=0.5)
+    return model
+
+
+_SIZES: dict[str, Any] = {
+    "vocab_size": TRUE_SIZE,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+}
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -74,8 +100,12 @@ def gpt2(size: int) -> PreTrainedModel:
         lambda: llama(is_tied=False, size=TRUE_SIZE),
         lambda: llama(is_tied=True, size=TRUE_SIZE + 20),
         lambda: gpt2(TRUE_SIZE + 20),
+        lambda: other(Gemma2Config(**_SIZES, final_logit_softcapping=2.0)),
+        lambda: other(GraniteConfig(**_SIZES, logits_scaling=3.0)),
+        lambda: other(CohereConfig(**_SIZES, logit_scale=0.25)),
+        lambda: other(MambaConfig(vocab_size=TRUE_SIZE, hidden_size=16, num_hidden_layers=2)),
     ],
-    ids=["tied", "untied", "padded", "gpt2"],
+    ids=["tied", "untied", "padded", "gpt2", "capped", "divided", "multiplied", "no attention"],
 )
 def test_any_causal_model_is_captured_as_its_own_forward_says(
     make: Callable[[], PreTrainedModel],

@@ -23,7 +23,6 @@ from distill.on_policy import OnPolicy
 from distill.spaces import own_space
 from distill.student_texts import read_texts
 from distill.train import StepRecord, train
-from tests.capped_teacher import make_capped_teacher
 from tests.distill.on_policy_cases import (
     LENGTHS,
     NUM_STEPS,
@@ -36,6 +35,7 @@ from tests.distill.on_policy_cases import (
     run,
     some_model,
 )
+from tests.scaled_teacher import make_scaled_teacher
 from tests.student_documents import train_config
 from tests.tiny_teacher import make_stories
 
@@ -234,9 +234,9 @@ def test_what_a_teacher_cannot_score_is_refused() -> None:
             list(on_policy.losses(student, texts, step=7))
 
 
-def test_a_teacher_that_changes_its_logits_after_the_head_is_refused() -> None:
-    capped = dataclasses.replace(live_teacher(), model=make_capped_teacher(NUM_TEACHER))
-    on_policy = OnPolicy(phase_config(phase={"share": 1.0}), capped)
+def test_a_teacher_that_changes_its_logits_in_another_way_is_refused() -> None:
+    scaled = dataclasses.replace(live_teacher(), model=make_scaled_teacher(NUM_TEACHER))
+    on_policy = OnPolicy(phase_config(phase={"share": 1.0}), scaled)
     student = some_model(NUM_STUDENT, 0)
-    with pytest.raises(DistillError, match="Gemma2ForCausalLM, which changes them afterwards"):
+    with pytest.raises(DistillError, match="HyperCLOVAXForCausalLM, which changes them in another"):
         list(on_policy.losses(student, all_written(on_policy, student, documents()), step=1))
