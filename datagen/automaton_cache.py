@@ -115,6 +115,7 @@ def _write(path: Path, automaton: TokenAutomaton) -> None:
             file.write(hashlib.sha256(data).digest() + data)
             file.flush()
             os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)  # a cache may be a team's
             os.replace(file.name, path)
         except BaseException:
             os.unlink(file.name)

@@ -28,6 +28,7 @@ from warehouse.identity import Json, canonical_json, digest, sha256_file
 
 _FORMAT_VERSION = 1
 _NUM_KEPT = 2
+_READABLE = 0o644
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
 _PREFIX, _UNFINISHED = "step-", ".unfinished-"
 
@@ -119,6 +120,7 @@ def write_tensors(
     """Write a safetensors file; DistillError if the disk does not take it."""
     try:
         save_file(dict(tensors), path, metadata=metadata)
+        path.chmod(_READABLE)  # safetensors writes for its owner alone
     except SafetensorError as exc:
         raise DistillError(
             f"cannot write {path}: {exc}; free space and run the same command again: it goes on "
