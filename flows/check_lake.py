@@ -1,4 +1,4 @@
-"""The lake's daily check: every byte of every file against what was written."""
+"""The lake's daily check: every byte of every file, and every student, against what was written."""
 
 import logging
 from pathlib import Path
@@ -8,8 +8,8 @@ from prefect import flow
 from flows.defaults import lake_folder
 from flows.errors import FlowsError
 from flows.lost_slots import crash_if_slot_is_lost
+from flows.verification import lake_defects
 from warehouse.errors import LakeNotFoundError
-from warehouse.verification import verify_lake
 
 _LONGEST_CHECK_S = 6 * 3600
 _NUM_SHOWN = 5
@@ -24,7 +24,7 @@ def check_lake(data: Path | None = None) -> None:
     root = lake_folder(data)
     try:
         with crash_if_slot_is_lost(_LONGEST_CHECK_S):
-            defects = verify_lake(root)
+            defects = lake_defects(root)
     except LakeNotFoundError:
         logger.info("no lake in %s yet: nothing to check", root)
         return

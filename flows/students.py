@@ -33,6 +33,8 @@ def load_checked_student(lake: Lake, student: str) -> "tuple[LlamaForCausalLM, T
     from distill.students.weights import weights_digest
 
     folder = student_folder(lake, student)
+    if not folder.is_dir():
+        raise FlowsError(f"student {folder}: expected its folder, found none; run its night again")
     model, space = load_student(folder)
     rows = lake.read(CHECKPOINTS.name, run_ids=[student], columns=list(_TOLD)).to_pylist()
     told = rows[0] if rows else dict.fromkeys(_TOLD, "no row")

@@ -48,15 +48,17 @@ def digest_command(data: Data = DEFAULT_DATA) -> None:
 @lake_app.command("verify")
 @guarded
 def verify_command(data: Data = DEFAULT_DATA) -> None:
-    """Compare every byte of the lake with what was written; a line for each defect, exit code 1."""
-    from warehouse.verification import verify_lake
+    """Compare every byte of the lake, and every student, with what was written; a line for each
+    defect, exit code 1.
+    """
+    from flows.verification import lake_defects
 
-    defects = verify_lake(data)
+    defects = lake_defects(data)
     for defect in defects:
         typer.echo(f"{defect.path}: {defect.what}")
     if defects:
         raise SystemExit(DEFECT_FOUND)
-    typer.echo("every file is as it was written")
+    typer.echo("every file and every student is as it was written")
 
 
 @lake_app.command("publish")

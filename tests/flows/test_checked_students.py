@@ -1,6 +1,7 @@
 """A student of the lake is loaded only if it is what was trained: weights, ids and dimensions."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from distill.students.save import load_student
 from distill.tokens import make_space
 from flows.errors import FlowsError
 from flows.students import load_checked_student, student_folder
+from flows.verification import lake_defects
 from tests.flows.report_lake import rows_of
 from tests.flows.smoke import Night
 from warehouse.lake import Lake
@@ -67,6 +69,19 @@ def test_a_folder_that_is_whole_but_another_student_is_refused(
     load_student(student_folder(lake, student))
     with pytest.raises(FlowsError, match=said):
         load_checked_student(lake, student)
+    [defect] = lake_defects(lake.root)
+    assert defect.path == student_folder(lake, student)
+    assert re.match(said, defect.what)
+
+
+def test_a_student_whose_bytes_changed_or_that_is_gone_is_found(lake: Lake) -> None:
+    kept, gone = sorted(row["student_id"] for row in rows_of(lake, "checkpoints"))
+    weights = student_folder(lake, kept) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-3] + b"\0\1\0")
+    shutil.rmtree(student_folder(lake, gone))
+    defects = {defect.path.name: defect.what for defect in lake_defects(lake.root)}
+    assert defects[gone] == "expected its folder, found none; run its night again"
+    assert re.match(r"expected weights of digest \w+, found \w+; remove the folder", defects[kept])
 
 
 @pytest.mark.parametrize(

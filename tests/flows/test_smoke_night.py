@@ -124,7 +124,10 @@ def test_each_training_has_a_row_of_its_speed(smoke_night: Night) -> None:
 
 def test_the_lake_is_as_it_was_written(smoke_night: Night) -> None:
     verified = in_process("lake", "verify", "--data", str(smoke_night.data))
-    assert (verified.exit_code, verified.stdout) == (0, "every file is as it was written\n")
+    assert (verified.exit_code, verified.stdout) == (
+        0,
+        "every file and every student is as it was written\n",
+    )
     printed = in_process("lake", "digest", "--data", str(smoke_night.data))
     assert printed.stdout.strip() == lake_digest(smoke_night.data)
 
