@@ -79,14 +79,13 @@ def check_numbers(model: "PreTrainedModel", missing: Iterable[str]) -> None:
     """Pass if the loaded model has all its numbers; ValueError names weights that are missing
     (transformers draws them by chance, and warns), or that hold NaN or infinity.
     """
-    import torch
+    from distill.students.weights import not_finite
 
     absent = sorted(missing)
     if absent:
         raise ValueError(f"no weights of {', '.join(absent[:3])}")
-    for name, weights in model.named_parameters():
-        if weights.numel() and not all(torch.isfinite(end) for end in weights.aminmax()):
-            raise ValueError(f"numbers in {name} that are none (NaN or infinite)")
+    if name := not_finite(model):
+        raise ValueError(f"numbers in {name} that are none (NaN or infinite)")
 
 
 def _layer_too_many(names: Iterable[str], model: "PreTrainedModel") -> str | None:

@@ -22,6 +22,7 @@ from distill.errors import DistillError
 from distill.safe_files import TensorFacts, misfit, refuse_unsafe, tensor_facts
 from distill.students.files import CARD_FILE, FACTS_FILE
 from distill.students.presets import strange_setting
+from distill.students.weights import not_finite
 from distill.tokens import TokenSpace
 from warehouse.identity import folder_digest
 
@@ -68,6 +69,10 @@ def load_student(folder: Path) -> tuple[LlamaForCausalLM, TokenSpace]:
         model = LlamaForCausalLM(config)
     _check_ids(model, space)
     model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
+    if name := not_finite(model):
+        raise DistillError(
+            f"{what}: numbers expected in {name}, found NaN or infinity; train it again"
+        )
     return model.eval(), space
 
 

@@ -1,4 +1,6 @@
-"""A student's weights as a digest, so that two trainings can be compared without keeping both."""
+"""A student's weights as a digest, so that two trainings can be compared without keeping both; and
+whether weights are numbers at all.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
 def weights_digest(model: torch.nn.Module) -> str:
     """The digest of every parameter's bytes, shape and dtype by name, tied ones once."""
     return tensors_digest({name: tensor.detach() for name, tensor in model.named_parameters()})
+
+
+def not_finite(model: torch.nn.Module) -> str | None:
+    """The name of the first parameter that holds NaN or infinity."""
+    for name, tensor in model.named_parameters():
+        if tensor.numel() and not all(end.isfinite() for end in tensor.detach().aminmax()):
+            return name
+    return None
 
 
 def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:

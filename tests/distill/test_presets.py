@@ -142,6 +142,8 @@ def test_a_student_on_disk_is_whole_and_has_no_pickle(tmp_path: Path, space: Tok
         "tokenizer.json",
         "tokenizer_config.json",
     ]
+    modes = {path.stat().st_mode & 0o444 for path in (tmp_path / "student").iterdir()}
+    assert modes == {0o444}  # a lake is a team's
     config = json.loads((tmp_path / "student" / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
     assert "auto_map" not in config
@@ -179,6 +181,9 @@ def test_a_student_that_is_not_whole_is_refused(tmp_path: Path, space: TokenSpac
         load_student(tmp_path / "student")
     path.write_bytes(whole)
     tensors = load_file(path)
+    save_file({**tensors, "model.norm.weight": tensors["model.norm.weight"] / 0}, path)
+    with pytest.raises(DistillError, match=r"numbers expected in model\.norm\.weight, found NaN"):
+        load_student(tmp_path / "student")
     del tensors["model.norm.weight"]
     save_file(tensors, path)
     with pytest.raises(DistillError, match=r"does not hold the tensors that config\.json asks for"):
