@@ -244,6 +244,8 @@ def load_model(teacher: Teacher, config: TeacherConfig, *, can_write: bool) -> "
         check_numbers(model, loaded[1]["missing_keys"])
     except Exception as exc:  # transformers raises anything over a config that it cannot follow
         raise _unloadable(teacher, "a model", exc) from exc
+    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
+        model.set_attn_implementation(ATTENTION)  # the default, sdpa, leaves the cap out
     use_device(model, config)
     if can_write:
         check_decoding(model)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import GPTNeoConfig, GPTNeoForCausalLM
+from transformers import Gemma2Config, Gemma2ForCausalLM, GPTNeoConfig, GPTNeoForCausalLM
 
 from distill.capture import capture_documents
 from distill.positions import TeacherIds
@@ -192,6 +192,31 @@ def test_a_teacher_that_cannot_be_decoded_in_rows_gives_targets_where_another_wr
         model, requests, recipe.capture, ids, run_id="run", teacher_digest=teacher.digest
     )
     assert targets.column("doc_id").to_pylist() == [request.doc_id for request in requests]
+
+
+@pytest.mark.parametrize("can_write", [True, False], ids=["writes", "is listened to"])
+def test_a_teacher_that_caps_its_attention_says_the_same_whatever_it_is_loaded_for(
+    folder: Path, can_write: bool
+) -> None:
+    config = Gemma2Config(
+        vocab_size=512,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        attn_logit_softcapping=0.5,
+        initializer_range=0.5,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    Gemma2ForCausalLM(config).save_pretrained(folder)
+    eager = Gemma2ForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    teacher = describe_teacher("teacher", folder)
+    model = load_model(teacher, load_recipe("smoke").teacher, can_write=can_write)
+    ids_1T = torch.arange(60)[None]
+    torch.testing.assert_close(model(ids_1T).logits, eager(ids_1T).logits)
 
 
 @pytest.mark.parametrize(
