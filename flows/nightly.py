@@ -18,6 +18,7 @@ from flows.defaults import lake_folder, night_label
 from flows.errors import CorpusRefused, FlowsError, TransientError
 from flows.evaluate_student import evaluate_student
 from flows.generate_corpus import generate_corpus
+from flows.interrupts import stop_if_it_came
 from flows.lost_slots import crash_if_slot_is_lost
 from flows.night import Tonight, open_night
 from flows.promote_student import promote_student, read_decision
@@ -78,6 +79,7 @@ def _run_night(recipe: Recipe, night: str, root: Path, stages: Sequence[Stage]) 
         try:
             for stage in STAGES:
                 if stage in stages:
+                    stop_if_it_came()
                     logger.info("%s: %s", tonight.label, stage)
                     _FLOWS[stage](recipe, tonight.claim.night, tonight.lake.root)
         except CorpusRefused:

@@ -5,13 +5,13 @@ import functools
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, NoReturn, ParamSpec
 
 import typer
+
+from flows.interrupts import has_come, remembering
 
 P = ParamSpec("P")
 DEFECT_FOUND, IMPOSSIBLE, STOPPED, NOBODY_READS = 1, 2, 130, 141
@@ -51,59 +51,39 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        interrupt = _Interrupt()
-        try:
-            from datagen.errors import DatagenError
-            from distill.errors import DistillError
-            from flows.errors import CorpusRefused, FlowsError
-            from warehouse.errors import WarehouseError
-
-            ours = (DatagenError, DistillError, FlowsError, WarehouseError)
-            command(*args, **kwargs)
-        except BaseException as exc:
-            if interrupt.came or isinstance(exc, KeyboardInterrupt):
-                typer.echo("stillhouse: stopped; the same command goes on where it was", err=True)
-                # Whoever is tired of waiting for the last threads presses again, and it is over.
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
-                raise SystemExit(STOPPED) from None
-            if isinstance(exc, BrokenPipeError):
-                # Whoever read our output has what it wanted (`| head`); Python's own last flush
-                # would complain again.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise SystemExit(NOBODY_READS) from None
-            if isinstance(exc, OSError):
-                _refuse(_system_error(exc), exc)
-            if isinstance(exc, CorpusRefused):
-                _refuse(str(exc), exc, DEFECT_FOUND)
-            if isinstance(exc, ours):
-                _refuse(str(exc), exc)
-            raise
-        finally:
-            interrupt.forget()
+        with remembering():
+            try:
+                command(*args, **kwargs)
+            except BaseException as exc:
+                _end(exc)
+                raise
 
     return run
 
 
-class _Interrupt:
-    """Whether Ctrl-C came. Libraries turn the KeyboardInterrupt that hits them into errors of their
-    own, so the signal itself is remembered.
-    """
+def _end(error: BaseException) -> None:
+    """Leave with what a user is told of the error; return if it is a fault of ours."""
+    if has_come() or isinstance(error, KeyboardInterrupt):
+        typer.echo("stillhouse: stopped; the same command goes on where it was", err=True)
+        # Whoever is tired of waiting for the last threads presses again, and it is over.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise SystemExit(STOPPED) from None
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has what it wanted (`| head`); Python's own last flush would
+        # complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(NOBODY_READS) from None
+    if isinstance(error, OSError):
+        _refuse(_system_error(error), error)
+    from datagen.errors import DatagenError
+    from distill.errors import DistillError
+    from flows.errors import CorpusRefused, FlowsError
+    from warehouse.errors import WarehouseError
 
-    def __init__(self) -> None:
-        self.came = False
-        # Else somebody wants it ignored (nohup), or this is not the main thread.
-        self._is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        self._is_ours &= threading.current_thread() is threading.main_thread()
-        if self._is_ours:
-            signal.signal(signal.SIGINT, self._remember)
-
-    def forget(self) -> None:
-        if self._is_ours and not self.came:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.came = True
-        signal.default_int_handler(number, frame)
+    if isinstance(error, CorpusRefused):
+        _refuse(str(error), error, DEFECT_FOUND)
+    if isinstance(error, DatagenError | DistillError | FlowsError | WarehouseError):
+        _refuse(str(error), error)
 
 
 def _refuse(told: str, error: Exception, code: int = IMPOSSIBLE) -> NoReturn:

@@ -1,5 +1,6 @@
 """Ctrl-C at any stage of a night: one clear line, exit code 130, and the same command goes on."""
 
+import contextlib
 import os
 import signal
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.interrupts import remembering, stop_if_it_came
 from tests.flows.command import Command, stillhouse
 from tests.flows.smoke import (
     Night,
@@ -42,6 +44,19 @@ def test_a_night_that_is_stopped_in_each_stage_ends_as_an_unbroken_one(
     run_night(tmp_path, smoke_night.teacher, served)
     assert lake_digest(tmp_path) == lake_digest(smoke_night.data)
     assert weights_digests(tmp_path) == weights_digests(smoke_night.data)
+
+
+def test_a_ctrl_c_that_a_library_drops_is_heeded_later() -> None:
+    """Prefect drops one that comes between a flow's last line and its end."""
+    stop_if_it_came()
+    with remembering():
+        stop_if_it_came()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stop_if_it_came()
+    with remembering():
+        stop_if_it_came()
 
 
 @pytest.mark.parametrize("times", [3, 8])
