@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 RUN_STAMP := $(VENV)/.stamp-run
 DEV_STAMP := $(VENV)/.stamp-dev
+BROWSER_STAMP := $(VENV)/.stamp-browser
 VERSIONS := pyproject.toml constraints.txt
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
@@ -32,7 +33,7 @@ help: ## show this list
 	@echo '  TORCH_INDEX=URL   package index to take torch from, say for the CPU build where the'
 	@echo '                    default index would bring CUDA along'
 	@echo '  PYTHON=PROGRAM    a Python of 3.11 or later to set up with (now: $(PYTHON))'
-	@echo '  JOBS=N            test files that `make test` runs at once (now: $(JOBS))'
+	@echo '  JOBS=N            test files that are run at once (now: $(JOBS))'
 	@echo '  BENCH=NAME        which benchmark `make bench` runs (default: all)'
 
 run: $(RUN_STAMP) ## set up, then run one night of RECIPE
@@ -41,8 +42,7 @@ run: $(RUN_STAMP) ## set up, then run one night of RECIPE
 test: $(DEV_STAMP) ## set up, then run the default tests, on JOBS cores
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
-test-browser: $(DEV_STAMP) ## open the night's report in headless Chromium (Debian: installs it)
-	@$(PIP) install -c constraints.txt -e '.[browser]'
+test-browser: $(BROWSER_STAMP) ## open the night's report in headless Chromium (Debian: installs it)
 	@command -v chromium >/dev/null || { apt-get -qq update && \
 		apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } || \
 		echo "chromium could not be installed: the browser tests will say so"
@@ -52,14 +52,18 @@ test-eval: $(DEV_STAMP) ## figures against lm_eval and its tasks, losses against
 	@$(PIP) install -c constraints.txt -e '.[eval]'
 	$(BIN)/python -m pytest -m eval -rs
 
-check: lint types wheel test test-browser test-eval ## all that CI runs: every test but the soak
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-house test-kill
+# Nights under a server mostly wait, so other tests run beside them. What lm_eval and TRL bring along
+# makes every start slower: they come last.
+check: lint types wheel test $(BROWSER_STAMP) ## all that CI runs: every test but the soak
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-house test-kill test-browser
+	@$(MAKE) --no-print-directory test-eval
 
 test-house: $(DEV_STAMP) ## nights under a Prefect server and worker, as `stillhouse up` starts them
 	$(BIN)/python -m pytest -m "server and not soak" -rs
 
 test-kill: $(DEV_STAMP) ## kills, full disks, and the quickstart's teacher
-	$(BIN)/python -m pytest -m "(kill or teacher) and not soak and not server" -rs
+	$(BIN)/python -m pytest -m "(kill or teacher) and not soak and not server" -rs \
+		--numprocesses=$(JOBS) --dist=loadfile
 
 # vLLM pins its own torch build, so it lives apart: 3 GB, outside `make check`.
 test-vllm: $(RUN_STAMP) ## vLLM's engine and its server on a CPU, in an environment of their own
@@ -118,6 +122,10 @@ $(RUN_STAMP): $(VENV)/.place $(VERSIONS)
 $(DEV_STAMP): $(VENV)/.place $(VERSIONS)
 	$(call install,.[dev])
 	@touch $(RUN_STAMP) $@
+
+$(BROWSER_STAMP): $(DEV_STAMP)
+	$(call install,.[browser])
+	@touch $@
 
 define install
 	@echo "Setting up $(VENV) with the versions of constraints.txt (some minutes the first time) ..."
