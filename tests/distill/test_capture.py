@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, Llama4TextConfig, PreTrainedModel
 
 from distill.capture import capture_documents
 from distill.capture_config import CaptureConfig
@@ -186,6 +186,23 @@ def test_requests_that_cannot_be_are_refused_by_their_document(
 def test_a_teacher_that_changes_its_logits_in_another_way_is_refused(tiny_ids: TeacherIds) -> None:
     model = make_scaled_teacher(VOCAB_SIZE)
     with pytest.raises(DistillError, match="HyperCLOVAXForCausalLM, which changes them in another"):
+        capture(model, [CaptureRequest("doc", "story", [0], [60])], tiny_ids)
+
+
+def test_a_teacher_whose_decoder_is_the_whole_model_is_refused(tiny_ids: TeacherIds) -> None:
+    config = Llama4TextConfig(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=16,
+        intermediate_size=16,
+        intermediate_size_mlp=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        num_local_experts=2,
+    )
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(DistillError, match="found Llama4ForCausalLM, which"):
         capture(model, [CaptureRequest("doc", "story", [0], [60])], tiny_ids)
 
 

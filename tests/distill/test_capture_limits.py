@@ -23,6 +23,7 @@ from transformers import (
     MambaConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    RecurrentGemmaConfig,
 )
 
 from distill.capture import capture_documents
@@ -103,9 +104,20 @@ _SIZES: dict[str, Any] = {
         lambda: other(Gemma2Config(**_SIZES, final_logit_softcapping=2.0)),
         lambda: other(GraniteConfig(**_SIZES, logits_scaling=3.0)),
         lambda: other(CohereConfig(**_SIZES, logit_scale=0.25)),
+        lambda: other(RecurrentGemmaConfig(**_SIZES, lru_width=16, logits_soft_cap=2.0)),
         lambda: other(MambaConfig(vocab_size=TRUE_SIZE, hidden_size=16, num_hidden_layers=2)),
     ],
-    ids=["tied", "untied", "padded", "gpt2", "capped", "divided", "multiplied", "no attention"],
+    ids=[
+        "tied",
+        "untied",
+        "padded",
+        "gpt2",
+        "capped",
+        "divided",
+        "multiplied",
+        "capped under another name",
+        "no attention",
+    ],
 )
 def test_any_causal_model_is_captured_as_its_own_forward_says(
     make: Callable[[], PreTrainedModel],
