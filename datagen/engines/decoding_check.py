@@ -14,7 +14,8 @@ from datagen.engines.decoding import ATTENTION, Batch
 from datagen.errors import EngineError
 
 _LAYER_KINDS = {"full_attention", "sliding_attention"}
-_LENGTHS = (1, 9, 4, 6)
+_NUM_SHARED = 3
+_LENGTHS = (1, 9, 4, 6)  # of the contexts, behind what they share
 _NUM_STEPS = 2
 _TOLERANCE = 1e-3
 """Of the largest logit: rounding moves a float32 logit by some 1e-6 of it, a part of the attention
@@ -48,6 +49,8 @@ def check_decoding(model: PreTrainedModel) -> None:
         decoded_RSV = _decoded(model, rows)
         model.set_attn_implementation("eager")
         read_RSV = torch.stack([_read(model, row) for row in rows])
+    except (MemoryError, OSError, torch.OutOfMemoryError):  # the machine's, not the family's
+        raise
     except Exception as exc:  # whatever the code of its family stumbles over
         raise _refused(model, f"{type(exc).__name__}: {exc}".splitlines()[0]) from exc
     finally:
@@ -59,14 +62,15 @@ def check_decoding(model: PreTrainedModel) -> None:
 
 
 def _rows(vocab_size: int) -> list[list[int]]:
-    """Ids of each row, its context and what it is fed after it."""
-    rows = [range(row, row + length + _NUM_STEPS - 1) for row, length in enumerate(_LENGTHS)]
-    return [[(11 + 7 * place) % vocab_size for place in row] for row in rows]
+    """Ids of each row: what all contexts begin with, its own, and what it is fed after it."""
+    own = [range(9 * row, 9 * row + length + _NUM_STEPS - 1) for row, length in enumerate(_LENGTHS)]
+    rows = [[*range(-_NUM_SHARED, 0), *row] for row in own]
+    return [[(41 + 7 * place) % vocab_size for place in row] for row in rows]
 
 
 def _decoded(model: PreTrainedModel, rows: list[list[int]]) -> Tensor:
     """float32 (R, S, V): what is said of the id after each of the S steps."""
-    contexts = [row[:length] for row, length in zip(rows, _LENGTHS, strict=True)]
+    contexts = [row[: len(row) - _NUM_STEPS + 1] for row in rows]
     batch = Batch(model, contexts, num_rows=len(rows), max_new_tokens=_NUM_STEPS)
     batch.admit(range(len(rows)), contexts)
     fed = [[row[step - _NUM_STEPS] for row in rows] for step in range(_NUM_STEPS)]

@@ -181,6 +181,18 @@ def test_a_family_that_is_not_decoded_in_rows_is_refused_without_its_weights(
         check_family(model)
 
 
+def test_a_machine_that_is_too_small_is_not_laid_to_the_family(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_much(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = _made(MistralConfig(**_NARROW), ATTENTION)
+    monkeypatch.setattr(model, "forward", too_much)
+    with pytest.raises(torch.OutOfMemoryError):
+        check_decoding(model)
+
+
 def test_a_part_of_the_attention_that_is_left_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Gemma2Config(**_NARROW, attn_logit_softcapping=0.5)
     model = _made(config, ATTENTION)
