@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 @flow(name="check_lake", timeout_seconds=_LONGEST_CHECK_S)
 def check_lake(data: Path | None = None) -> None:
-    """Every file of the lake is as it was written, or the run fails and names those that are
-    not.
+    """Every file and every student of the lake is as it was written, or the run fails and names
+    those that are not.
     """
     root = lake_folder(data)
     try:
@@ -34,4 +34,4 @@ def check_lake(data: Path | None = None) -> None:
             f"lake {root}: expected every file as it was written, found {len(defects)} that are "
             f"not: {named}; `stillhouse lake verify` lists them all"
         )
-    logger.info("every file of %s is as it was written", root)
+    logger.info("every file and every student of %s is as it was written", root)

@@ -18,20 +18,21 @@ def remembering() -> Iterator[None]:
     """Remember Ctrl-C until the block ends; not where somebody wants it ignored (nohup), or off the
     main thread.
     """
-    _CAME.clear()
-    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    is_ours &= threading.current_thread() is threading.main_thread()
-    if is_ours:
-        signal.signal(signal.SIGINT, _remember)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _remember)
     try:
         yield
     finally:
-        if is_ours and not _CAME.is_set():
+        _CAME.clear()
+        if signal.getsignal(signal.SIGINT) is _remember:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def has_come() -> bool:
-    """Whether Ctrl-C came since it is remembered."""
+    """Whether Ctrl-C came since it was first remembered."""
     return _CAME.is_set()
 
 

@@ -45,6 +45,11 @@ _FLOWS: dict[Stage, Callable[[Recipe, str, Path], object]] = {
 }
 assert tuple(_FLOWS) == STAGES
 
+_MADE = """
+    SELECT DISTINCT subject_id FROM evaluations
+    WHERE line = ? AND night = ? AND role IN ('challenger', 'control')
+"""
+
 
 def _run_name() -> str:
     parameters = flow_run.parameters
@@ -101,13 +106,13 @@ def close_night(tonight: Tonight) -> None:
 
 
 def is_finished(tonight: Tonight) -> bool:
-    """Whether the night has been decided and its student is in place: then a rerun has nothing to
+    """Whether the night has been decided and its students are in place: then a rerun has nothing to
     do.
     """
-    decision = read_decision(tonight)
-    if decision is None:
+    if read_decision(tonight) is None:
         return False
-    return student_folder(tonight.lake, decision["challenger_id"]).is_dir()
+    made = tonight.lake.query(_MADE, [tonight.claim.line, tonight.claim.night]).to_pylist()
+    return all(student_folder(tonight.lake, row["subject_id"]).is_dir() for row in made)
 
 
 def _is_transient(task: Any, run: Any, state: Any) -> bool:

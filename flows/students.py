@@ -16,6 +16,11 @@ _TOLD = {
     "preset": "the dimensions of preset",
 }
 
+_NIGHTS = """
+    SELECT line, night FROM evaluations
+    WHERE subject_id = ? AND role IN ('challenger', 'control') ORDER BY line, night LIMIT 1
+"""
+
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
@@ -34,7 +39,10 @@ def load_checked_student(lake: Lake, student: str) -> "tuple[LlamaForCausalLM, T
 
     folder = student_folder(lake, student)
     if not folder.is_dir():
-        raise FlowsError(f"student {folder}: expected its folder, found none; run its night again")
+        raise FlowsError(
+            f"student {folder}: expected its folder, found none; run {_its_night(lake, student)} "
+            "again"
+        )
     model, space = load_student(folder)
     rows = lake.read(CHECKPOINTS.name, run_ids=[student], columns=list(_TOLD)).to_pylist()
     told = rows[0] if rows else dict.fromkeys(_TOLD, "no row")
@@ -44,9 +52,14 @@ def load_checked_student(lake: Lake, student: str) -> "tuple[LlamaForCausalLM, T
         if found != told[column]:
             raise FlowsError(
                 f"student {folder}: expected {what} {told[column]}, found {found}; "
-                "remove the folder and run its night again"
+                f"remove the folder and run {_its_night(lake, student)} again"
             )
     return model, space
+
+
+def _its_night(lake: Lake, student: str) -> str:
+    nights = lake.query(_NIGHTS, [student]).to_pylist()
+    return f"night {nights[0]['night']} of {nights[0]['line']}" if nights else "its night"
 
 
 def _dimensions(preset: str) -> Preset:

@@ -13,10 +13,13 @@ from distill.errors import DistillError
 from distill.students.save import load_student
 from distill.tokens import make_space
 from flows.errors import FlowsError
+from flows.night import open_night
+from flows.nightly import is_finished
+from flows.recipes import load_recipe
 from flows.students import load_checked_student, student_folder
 from flows.verification import lake_defects
 from tests.flows.report_lake import rows_of
-from tests.flows.smoke import Night
+from tests.flows.smoke import MAX_WORDS, Night
 from warehouse.lake import Lake
 
 
@@ -80,8 +83,20 @@ def test_a_student_whose_bytes_changed_or_that_is_gone_is_found(lake: Lake) -> N
     weights.write_bytes(weights.read_bytes()[:-3] + b"\0\1\0")
     shutil.rmtree(student_folder(lake, gone))
     defects = {defect.path.name: defect.what for defect in lake_defects(lake.root)}
-    assert defects[gone] == "expected its folder, found none; run its night again"
+    assert defects[gone] == "expected its folder, found none; run night 1 of smoke again"
     assert re.match(r"expected weights of digest \w+, found \w+; remove the folder", defects[kept])
+
+
+@pytest.mark.parametrize("role", ["challenger", "control"])
+def test_a_night_whose_student_is_gone_is_not_finished(
+    lake: Lake, smoke_night: Night, role: str
+) -> None:
+    [student] = (row["student_id"] for row in rows_of(lake, "checkpoints", role=role))
+    settings = [f"teacher.model={smoke_night.teacher}", f"verdicts.max_words={MAX_WORDS}"]
+    with open_night(load_recipe("smoke", settings), "1", lake.root, print) as tonight:
+        assert is_finished(tonight)
+        shutil.rmtree(student_folder(lake, student))
+        assert not is_finished(tonight)
 
 
 @pytest.mark.parametrize(
