@@ -1,7 +1,8 @@
 """Ctrl-C, remembered: whoever works long asks whether it came.
 
 Prefect drops the KeyboardInterrupt that comes between a flow's last line and its end (it waits up
-to two seconds there), and some libraries turn one into an error of their own.
+to two seconds there), and some libraries turn one into an error of their own. An import is not
+broken off, which ends the process where it hits C++ (torch): it is finished first.
 """
 
 import signal
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 _CAME = threading.Event()
+_IMPORT = "<frozen importlib._bootstrap>"  # the file of the frames in which modules are run
+_LATER_S = 0.05
 
 
 @contextmanager
@@ -44,4 +47,18 @@ def stop_if_it_came() -> None:
 
 def _remember(number: int, frame: FrameType | None) -> None:
     _CAME.set()
+    if _is_importing(frame):
+        main = threading.get_ident()  # handlers run there
+        later = threading.Timer(_LATER_S, signal.pthread_kill, (main, signal.SIGINT))
+        later.daemon = True
+        later.start()
+        return
     signal.default_int_handler(number, frame)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORT:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,8 +1,10 @@
 """Ctrl-C at any stage of a night: one clear line, exit code 130, and the same command goes on."""
 
 import contextlib
+import importlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +33,7 @@ def _stop(arguments: list[str], environment: Mapping[str, str], stage: str) -> N
         outcome = command.wait()
     assert outcome.code == 130, outcome.errors
     assert outcome.errors[-1] == STOPPED
-    assert not any("Traceback" in line for line in outcome.errors)
+    assert not any("Traceback" in line for line in outcome.errors), outcome.errors
 
 
 @pytest.mark.kill
@@ -57,6 +59,21 @@ def test_a_ctrl_c_that_a_library_drops_is_heeded_later() -> None:
             stop_if_it_came()
     with remembering():
         stop_if_it_came()
+
+
+def test_an_import_is_finished_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken off, torch's ends the process with a C++ error."""
+    text = "import signal\nsignal.raise_signal(signal.SIGINT)\nis_whole = True\n"
+    (tmp_path / "module_of_a_test.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with remembering(), pytest.raises(KeyboardInterrupt):
+        _import_and_wait("module_of_a_test")
+    assert sys.modules.pop("module_of_a_test").is_whole
+
+
+def _import_and_wait(name: str) -> None:
+    importlib.import_module(name)
+    time.sleep(60)
 
 
 @pytest.mark.parametrize("times", [3, 8])
