@@ -106,7 +106,7 @@ class RoomyLayer(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Take one token of each row in; all keys and values (B, K, S, D) so far, as views."""
+        """Take one token of each row in; all keys (B, K, S, D), values (B, K, S, W), as views."""
         self._take_room(key_states, value_states)
         rows_B, used = torch.arange(len(key_states), device=self.device), self._room.num_used
         self._keys[rows_B, :, self._room.columns_B] = key_states[:, :, 0]
